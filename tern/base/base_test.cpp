@@ -1,0 +1,142 @@
+// Files that appear whole or not at all, the thread pool, JSON that refuses.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <filesystem>
+#include <numeric>
+
+#include "tern/base/aligned_buffer.h"
+#include "tern/base/atomic_file.h"
+#include "tern/base/error.h"
+#include "tern/base/json.h"
+#include "tern/base/mapped_file.h"
+#include "tern/base/system.h"
+#include "tern/base/thread_pool.h"
+
+namespace tern {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TemporaryFolder : public testing::Test {
+ protected:
+  TemporaryFolder()
+      : folder_(fs::temp_directory_path() / ("tern-base-" + std::to_string(random_seed()))) {
+    fs::create_directory(folder_);
+  }
+  ~TemporaryFolder() override { fs::remove_all(folder_); }
+  std::size_t entries() const {
+    return static_cast<std::size_t>(
+        std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
+  }
+  fs::path folder_;
+};
+
+TEST_F(TemporaryFolder, AtomicFileAppearsOnCommit) {
+  {
+    AtomicFile file(folder_ / "a");
+    file.write("hello");
+    EXPECT_EQ(file.size(), 5u);
+    EXPECT_FALSE(fs::exists(folder_ / "a"));
+    file.commit();
+  }
+  EXPECT_EQ(read_text_file(folder_ / "a"), "hello");
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(TemporaryFolder, AtomicFileWithoutCommitLeavesTheOldOne) {
+  {
+    AtomicFile file(folder_ / "a");
+    file.write("old");
+    file.commit();
+  }
+  {
+    AtomicFile file(folder_ / "a");
+    file.write("half of the new");
+  }
+  EXPECT_EQ(read_text_file(folder_ / "a"), "old");
+  EXPECT_EQ(entries(), 1u);
+}
+
+TEST_F(TemporaryFolder, AtomicFolderRefusesAFullOneAndLeavesNothing) {
+  fs::create_directory(folder_ / "full");
+  AtomicFile file(folder_ / "full" / "x");
+  file.commit();
+  EXPECT_THROW(AtomicFolder(folder_ / "full"), Error);
+  { AtomicFolder abandoned(folder_ / "new"); }
+  EXPECT_EQ(entries(), 1u);
+  AtomicFolder kept(folder_ / "new");
+  kept.commit();
+  EXPECT_TRUE(fs::is_directory(folder_ / "new"));
+}
+
+TEST_F(TemporaryFolder, MappedFileReadsAndRefuses) {
+  {
+    AtomicFile file(folder_ / "a");
+    file.write("bytes");
+    file.commit();
+    AtomicFile empty(folder_ / "empty");
+    empty.commit();
+  }
+  const MappedFile file(folder_ / "a");
+  EXPECT_EQ(std::memcmp(file.bytes().data(), "bytes", 5), 0);
+  drop_pages(file.bytes());
+  EXPECT_EQ(file.bytes().size(), 5u);
+  EXPECT_TRUE(MappedFile(folder_ / "empty").bytes().empty());
+  EXPECT_THROW(MappedFile(folder_ / "missing"), Error);
+  EXPECT_THROW(MappedFile{folder_}, Error);
+}
+
+TEST(AlignedBuffer, IsZeroAndAligned) {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{63}, std::size_t{5} << 20}) {
+    AlignedBuffer buffer(size);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0u);
+    for (const std::byte b : buffer.as<std::byte>()) ASSERT_EQ(b, std::byte{0});
+    AlignedBuffer moved = std::move(buffer);
+    EXPECT_EQ(moved.size(), size);
+  }
+}
+
+TEST(ThreadPool, RunsEveryPartOnce) {
+  for (const std::size_t threads : {1u, 2u, 3u, 5u}) {
+    ThreadPool pool(threads);
+    for (int round = 0; round < 200; ++round) {
+      std::vector<std::atomic<int>> seen(103);
+      pool.parallel_for(seen.size(), 4, [&](std::size_t begin, std::size_t end) {
+        EXPECT_EQ(begin % 4, 0u);
+        for (std::size_t i = begin; i < end; ++i) ++seen[i];
+      });
+      for (const auto& n : seen) ASSERT_EQ(n, 1);
+    }
+  }
+}
+
+TEST(ThreadPool, RethrowsAndGoesOn) {
+  ThreadPool pool(3);
+  EXPECT_THROW(pool.run([](std::size_t worker) {
+    if (worker == 2) throw Error(ErrorCode::kIo, "x");
+  }),
+               Error);
+  std::atomic<int> calls = 0;
+  pool.run([&](std::size_t) { ++calls; });
+  EXPECT_EQ(calls, 3);
+  EXPECT_THROW(ThreadPool(0), Error);
+}
+
+TEST(Json, RefusesWhatItCannotTrust) {
+  EXPECT_EQ(json_uint(parse_json(std::string_view("{\"a\":3}"), "x"), "a", "x"), 3u);
+  EXPECT_EQ(json_uint(parse_json(std::string_view("{\"a\":null}"), "x"), "a", "x"), std::nullopt);
+  const Json json = parse_json(std::string_view("{\"a\":-1,\"b\":\"t\",\"c\":1e3}"), "x");
+  EXPECT_THROW(json_uint(json, "a", "x"), Error);
+  EXPECT_THROW(json_number(json, "b", "x"), Error);
+  EXPECT_THROW(json_uint(json, "c", "x"), Error);
+  EXPECT_THROW(json_uint(Json::array(), "c", "x"), Error);
+  for (const char* bad : {"", "{", "{\"a\":1,\"a\":2}", "[1,]", "\"\xff\"", "{} {}"}) {
+    EXPECT_THROW(parse_json(std::string_view(bad), "x"), Error) << bad;
+  }
+  EXPECT_THROW(parse_json(std::string_view(std::string(100000, '[')), "x"), Error);
+}
+
+}  // namespace
+}  // namespace tern

@@ -1,0 +1,50 @@
+// What tern asks of the machine and the terminal; with the other files of base/, the only platform
+// calls of the program.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace tern {
+
+// What this CPU and operating system let a program use. False for every feature of another family.
+struct CpuFeatures {
+  bool avx2 = false;        // With FMA and F16C, and the system saving the registers.
+  bool avxvnni = false;     // 256-bit vpdpbusd in VEX form; includes avx2.
+  bool avx512vnni = false;  // AVX-512 F, BW, DQ, VL and VNNI; includes avx2.
+  bool avx512vbmi = false;  // avx512vnni and VBMI.
+  bool neon_dotprod = false;
+  bool neon_i8mm = false;
+};
+const CpuFeatures& cpu_features() noexcept;
+
+std::string cpu_model();                  // "AMD EPYC ...", or "unknown".
+std::uint64_t physical_memory() noexcept;  // Bytes; 0 where it cannot be told.
+std::uint64_t peak_resident_bytes() noexcept;
+
+std::optional<std::string> environment(const char* name);
+bool stdin_is_terminal() noexcept;
+bool stdout_is_terminal() noexcept;
+bool stderr_is_terminal() noexcept;
+int terminal_width() noexcept;  // Of stderr; 80 where it cannot be told.
+
+double monotonic_seconds() noexcept;
+std::uint64_t random_seed();  // From the system; for users who gave no seed.
+
+// The folder that holds the running executable; empty where it cannot be told.
+std::string executable_folder();
+
+// While one of these lives, the first SIGINT (Ctrl-C) only sets pressed(); a second one ends the
+// program as usual. One at a time.
+class InterruptGuard {
+ public:
+  InterruptGuard();
+  ~InterruptGuard();
+  InterruptGuard(const InterruptGuard&) = delete;
+  InterruptGuard& operator=(const InterruptGuard&) = delete;
+  static bool pressed() noexcept;
+};
+
+}  // namespace tern

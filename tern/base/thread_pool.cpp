@@ -1,0 +1,118 @@
+// Workers spin for about 100 microseconds on a generation counter, then sleep on a condition.
+#include "tern/base/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "tern/base/error.h"
+
+namespace tern {
+namespace {
+
+constexpr int kSpins = 4000;
+
+void pause_cpu() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(std::size_t threads) {
+  if (threads == 0) {
+    throw Error(ErrorCode::kBadArgument, "thread count 0 found where at least 1 was expected");
+  }
+  threads_.reserve(threads - 1);
+  for (std::size_t worker = 1; worker < threads; ++worker) {
+    threads_.emplace_back([this, worker] { work(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+    ++generation_;
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void ThreadPool::call(std::size_t worker) noexcept {
+  try {
+    (*step_)(worker);
+  } catch (...) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::current_exception();
+  }
+}
+
+void ThreadPool::run(FunctionRef<void(std::size_t)> step) {
+  if (threads_.empty()) return step(0);
+  step_ = &step;
+  pending_.store(threads_.size(), std::memory_order_relaxed);
+  generation_.fetch_add(1);
+  // A worker counts itself asleep before it looks at the generation a last time (work()), so either
+  // it sees the new generation or it is seen here.
+  if (asleep_.load() > 0) {
+    { const std::lock_guard lock(mutex_); }
+    wake_.notify_all();
+  }
+  call(0);
+  for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
+    if (spins < kSpins) {
+      pause_cpu();
+    } else {
+      std::this_thread::yield();  // More threads than CPUs: let the others run.
+    }
+  }
+  if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
+}
+
+void ThreadPool::work(std::size_t worker) {
+  std::size_t seen = 0;
+  for (;;) {
+    for (int spins = 0; generation_.load() == seen && spins < kSpins; ++spins) pause_cpu();
+    if (generation_.load() == seen) {
+      std::unique_lock lock(mutex_);
+      asleep_.fetch_add(1);
+      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      asleep_.fetch_sub(1);
+    }
+    ++seen;
+    if (stop_) return;
+    call(worker);
+    pending_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+void ThreadPool::parallel_for(std::size_t count, std::size_t grain,
+                              FunctionRef<void(std::size_t, std::size_t)> body) {
+  const std::size_t units = (count + grain - 1) / grain;
+  const std::size_t workers = size();
+  if (units <= 1 || workers == 1) {
+    if (count > 0) body(0, count);
+    return;
+  }
+  run([&](std::size_t worker) {
+    const std::size_t begin = std::min(count, units * worker / workers * grain);
+    const std::size_t end = std::min(count, units * (worker + 1) / workers * grain);
+    if (begin < end) body(begin, end);
+  });
+}
+
+std::size_t default_threads() noexcept {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0) {
+    return static_cast<std::size_t>(CPU_COUNT(&set));
+  }
+  return std::max<std::size_t>(1, std::thread::hardware_concurrency());
+}
+
+}  // namespace tern

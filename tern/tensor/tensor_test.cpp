@@ -1,0 +1,104 @@
+// Half formats against their definition, sizes of storage types, the ternary layout.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "tern/base/error.h"
+#include "tern/tensor/dtype.h"
+#include "tern/tensor/half.h"
+#include "tern/tensor/ternary_matrix.h"
+
+namespace tern {
+namespace {
+
+// The value of a binary16 by its definition, for the whole range.
+double f16_value(unsigned bits) {
+  const double sign = (bits & 0x8000) != 0 ? -1 : 1;
+  const int exponent = static_cast<int>((bits >> 10) & 31);
+  const double mantissa = bits & 0x3ff;
+  if (exponent == 0) return sign * std::ldexp(mantissa, -24);
+  return sign * std::ldexp(1024 + mantissa, exponent - 25);
+}
+
+TEST(Half, EveryF16IsRightAndRoundTrips) {
+  for (unsigned bits = 0; bits < 0x10000; ++bits) {
+    const auto half = static_cast<std::uint16_t>(bits);
+    if (((bits >> 10) & 31) == 31) {
+      EXPECT_FALSE(std::isfinite(f16_to_float(half)));
+      continue;
+    }
+    ASSERT_EQ(static_cast<double>(f16_to_float(half)), f16_value(bits)) << bits;
+    ASSERT_EQ(float_to_f16(f16_to_float(half)), half) << bits;
+  }
+}
+
+// Between two neighbours: the middle goes to the even one, anything beside it to the nearer.
+TEST(Half, F16RoundsToNearestEven) {
+  for (unsigned bits = 0; bits < 0x7bff; ++bits) {
+    const float low = f16_to_float(static_cast<std::uint16_t>(bits));
+    const float high = f16_to_float(static_cast<std::uint16_t>(bits + 1));
+    const float middle = (low + high) / 2;
+    ASSERT_EQ(float_to_f16(middle), bits + (bits & 1)) << bits;
+    ASSERT_EQ(float_to_f16(std::nextafter(middle, low)), bits) << bits;
+    ASSERT_EQ(float_to_f16(std::nextafter(middle, high)), bits + 1) << bits;
+  }
+  EXPECT_EQ(float_to_f16(65519.99f), 0x7bff);
+  EXPECT_EQ(float_to_f16(65520.0f), 0x7c00);
+  EXPECT_EQ(float_to_f16(-std::numeric_limits<float>::infinity()), 0xfc00);
+  EXPECT_TRUE(std::isnan(f16_to_float(float_to_f16(std::nanf("")))));
+}
+
+TEST(Half, BF16RoundsToNearestEven) {
+  for (unsigned bits = 0; bits < 0x7f7f; ++bits) {
+    const float low = bf16_to_float(static_cast<std::uint16_t>(bits));
+    const float high = bf16_to_float(static_cast<std::uint16_t>(bits + 1));
+    const auto middle = static_cast<float>((static_cast<double>(low) + high) / 2);
+    ASSERT_EQ(float_to_bf16(low), bits);
+    ASSERT_EQ(float_to_bf16(middle), bits + (bits & 1)) << bits;
+    ASSERT_EQ(float_to_bf16(std::nextafter(middle, high)), bits + 1) << bits;
+  }
+  EXPECT_TRUE(std::isnan(bf16_to_float(float_to_bf16(std::nanf("")))));
+}
+
+TEST(DType, Sizes) {
+  EXPECT_EQ(dtype_bytes(DType::kTQ2_0, 3, 512), 3u * 2 * 66);
+  EXPECT_EQ(dtype_bytes(DType::kI2S, 2560, 6912), 4423712u);  // As in the released 2B4T file.
+  EXPECT_EQ(dtype_bytes(DType::kIQ1_BN, 2, 128), 2u * (2 + 26));
+  EXPECT_EQ(dtype_bytes(DType::kIQ2_BN_R4, 8, 64), 8u * 20);
+  EXPECT_EQ(dtype_bytes(DType::kIQ2_BN_R4, 6, 64), std::nullopt);
+  EXPECT_EQ(dtype_bytes(DType::kTQ2_0, 1, 100), std::nullopt);
+  EXPECT_EQ(dtype_bytes(DType::kF32, std::uint64_t{1} << 62, 4), std::nullopt);
+  EXPECT_EQ(dtype_by_name("tq1_0"), DType::kTQ1_0);
+  EXPECT_EQ(dtype_by_name("tq3"), std::nullopt);
+}
+
+TEST(TernaryMatrix, KeepsDigitsOfEveryWidth) {
+  std::mt19937 rng(1);
+  for (const std::size_t cols : {1u, 63u, 64u, 255u, 256u, 257u, 300u, 700u, 1024u}) {
+    TernaryMatrix m(3, cols, ScaleKind::kTensor, 0, {0.5f});
+    std::vector<std::int8_t> digits(cols), back(cols);
+    for (std::size_t r = 0; r < 3; ++r) {
+      for (auto& d : digits) d = static_cast<std::int8_t>(static_cast<int>(rng() % 3) - 1);
+      m.set_row(r, digits);
+      m.set_row(r, digits);  // Setting again must not add to what is there.
+      m.get_row(r, back);
+      EXPECT_EQ(digits, back);
+      for (std::size_t c = 0; c < cols; ++c) ASSERT_EQ(m.digit(r, c), digits[c]);
+      for (std::size_t c = cols; c < m.padded_cols(); ++c) ASSERT_EQ(m.digit(r, c), 0);
+    }
+  }
+}
+
+TEST(TernaryMatrix, RefusesBadScales) {
+  EXPECT_THROW(TernaryMatrix(2, 64, ScaleKind::kRow, 0, {1.0f}), Error);
+  EXPECT_THROW(TernaryMatrix(2, 64, ScaleKind::kTensor, 0, {std::nanf("")}), Error);
+  EXPECT_THROW(TernaryMatrix(2, 64, ScaleKind::kGroup, 32, {1, 1, 1, 1}), Error);
+  const TernaryMatrix m(2, 200, ScaleKind::kGroup, 128, {1, 2, 3, 4});
+  EXPECT_EQ(m.scale(1, 127), 3);
+  EXPECT_EQ(m.scale(1, 128), 4);
+}
+
+}  // namespace
+}  // namespace tern
