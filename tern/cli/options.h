@@ -1,0 +1,48 @@
+// Flags that several commands share, spelt as llama.cpp spells them where it has the thing.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tern/base/notice.h"
+#include "tern/checkpoint/checkpoint.h"
+#include "tern/kernels/attention.h"
+
+namespace tern::cli {
+
+// Which model, and how its file is read.
+struct ModelOptions {
+  std::string model;  // By position or -m.
+  std::string i2s = "x86";
+  std::string pre;
+  std::size_t threads = 0;  // 0: default_threads().
+
+  std::size_t thread_count() const;
+  // The file or folder that `model` means. Throws Error(kBadArgument) where nothing was given.
+  std::filesystem::path path() const;
+  checkpoint::OpenOptions open_options() const;  // Notices go to stderr, as "tern: ...".
+};
+// Adds MODEL, -m/--model, --i2s, --pre (and -t/--threads unless `with_threads` is false).
+void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads = true);
+
+// -ctk/-ctv. Throws Error(kBadArgument) for another name than f32 or f16.
+kernels::KvType kv_type(const std::string& name);
+
+// Gives every flag its environment variable (--top-k: TERN_TOP_K), then parses. Throws
+// CLI::ParseError, which main() turns into exit 2 (and --help into exit 0). llama.cpp's
+// single-dash words (-ctk, -ctv, -npl) are accepted.
+void parse(CLI::App& app, std::span<const std::string> args);
+
+// Writes a sentence to stderr, "tern: ...".
+void say(std::string_view sentence);
+// A Notice that calls say().
+Notice stderr_notice();
+// A Progress that draws one line on stderr where that is a terminal; else empty.
+Progress stderr_progress();
+
+}  // namespace tern::cli
