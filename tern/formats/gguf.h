@@ -18,8 +18,19 @@ namespace tern::formats {
 
 // Numbered as in the file.
 enum class GgufType : std::uint32_t {
-  kU8 = 0, kI8 = 1, kU16 = 2, kI16 = 3, kU32 = 4, kI32 = 5, kF32 = 6, kBool = 7,
-  kString = 8, kArray = 9, kU64 = 10, kI64 = 11, kF64 = 12,
+  kU8 = 0,
+  kI8 = 1,
+  kU16 = 2,
+  kI16 = 3,
+  kU32 = 4,
+  kI32 = 5,
+  kF32 = 6,
+  kBool = 7,
+  kString = 8,
+  kArray = 9,
+  kU64 = 10,
+  kI64 = 11,
+  kF64 = 12,
 };
 
 // One metadata value. Cheap to copy; views into the file (or into what the writer was given).
@@ -27,16 +38,17 @@ struct GgufValue {
   GgufType type = GgufType::kU32;
   GgufType element = GgufType::kU32;  // Of an array.
   std::uint64_t count = 1;            // Elements of an array.
-  std::span<const std::byte> raw;     // As in the file, after type (and, of an array, element and count).
+  std::span<const std::byte>
+      raw;  // As in the file, after type (and, of an array, element and count).
 
   // The value if it is of a matching kind and in range; nullopt where it is another kind of thing.
-  std::optional<std::uint64_t> as_uint() const;    // Any integer type, not negative.
-  std::optional<double> as_number() const;         // Any integer or float type.
+  std::optional<std::uint64_t> as_uint() const;  // Any integer type, not negative.
+  std::optional<double> as_number() const;       // Any integer or float type.
   std::optional<bool> as_bool() const;
   std::optional<std::string_view> as_string() const;
   // Arrays, whole: nullopt for another element kind.
   std::optional<std::vector<std::string_view>> as_strings() const;
-  std::optional<std::vector<float>> as_floats() const;        // F32 or F64.
+  std::optional<std::vector<float>> as_floats() const;           // F32 or F64.
   std::optional<std::vector<std::int64_t>> as_integers() const;  // Any integer type.
 };
 
@@ -82,7 +94,8 @@ class GgufFile {
 };
 
 // Collects metadata and tensor descriptions, then streams a GGUF v3 file. Tensor bytes are asked
-// for one tensor at a time, in order, so that a model larger than memory can be written.
+// for one tensor at a time, in order, so that a model larger than memory can be written. Tensors
+// are aligned to 32 bytes; a "general.alignment" copied from another file is left out.
 class GgufWriter {
  public:
   void set_uint32(std::string key, std::uint32_t value);
@@ -95,8 +108,10 @@ class GgufWriter {
   void set_raw(std::string key, const GgufValue& value);  // As another file had it; copies.
   bool has(std::string_view key) const noexcept;
 
-  // `shape` outermost first, as TensorView has it. `make` returns dtype_bytes(...) bytes and is called once,
-  // during write(); it may throw, and then nothing is left behind.
+  // `shape` outermost first, as TensorView has it. `make` returns dtype_bytes(...) bytes and is
+  // called once, during write(); it may throw, and then nothing is left behind. Throws
+  // Error(kBadArgument) for a shape that does not fit the type, and for a type that GGUF has not
+  // (U8, BOOL).
   void add_tensor(std::string name, DType type, std::vector<std::uint64_t> shape,
                   std::function<std::vector<std::byte>()> make);
 
