@@ -1,5 +1,6 @@
 # Writes tern_build.h (version, commit, compiler); run at each build, it changes the file only when
 # its content changes. Takes -D SOURCE_DIR, OUTPUT, VERSION and COMPILER.
+cmake_minimum_required(VERSION 3.22)
 set(commit unknown)
 find_program(GIT git)
 if(GIT)
