@@ -1,0 +1,111 @@
+// Loading: every tensor by its role.
+#include "tern/model/model.h"
+
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+
+#include "tern/base/error.h"
+#include "tern/kernels/attention.h"
+#include "tern/model/rope_frequencies.h"
+
+namespace tern::model {
+namespace {
+
+using arch::TensorRole;
+
+std::size_t checked_context(const checkpoint::Checkpoint& checkpoint, std::size_t context) {
+  const std::size_t made_for = checkpoint.config().context;
+  if (context > made_for) {
+    throw Error(ErrorCode::kLimit, checkpoint.name() + ": a context of " +
+                                       std::to_string(context) +
+                                       " positions was asked for, the model was made for " +
+                                       std::to_string(made_for));
+  }
+  return context == 0 ? made_for : context;
+}
+
+Linear load_linear(const checkpoint::Checkpoint& c, TensorRole weight,
+                   std::optional<TensorRole> bias, std::size_t layer, ThreadPool& pool) {
+  Linear linear;
+  linear.weight = c.matrix(weight, layer, pool);
+  if (bias) linear.bias = c.vector(*bias, layer);
+  const auto* ternary = std::get_if<TernaryMatrix>(&linear.weight);
+  if (ternary != nullptr && !c.config().declares_b158) linear.activation_group = ternary->group();
+  return linear;
+}
+
+LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, ThreadPool& pool) {
+  LayerWeights w;
+  w.attn_norm = c.vector(TensorRole::kAttnNorm, layer);
+  w.q_norm = c.vector(TensorRole::kQNorm, layer);
+  w.k_norm = c.vector(TensorRole::kKNorm, layer);
+  w.attn_sub_norm = c.vector(TensorRole::kAttnSubNorm, layer);
+  w.ffn_norm = c.vector(TensorRole::kFfnNorm, layer);
+  w.ffn_sub_norm = c.vector(TensorRole::kFfnSubNorm, layer);
+  w.q = load_linear(c, TensorRole::kQ, TensorRole::kQBias, layer, pool);
+  w.k = load_linear(c, TensorRole::kK, TensorRole::kKBias, layer, pool);
+  w.v = load_linear(c, TensorRole::kV, TensorRole::kVBias, layer, pool);
+  w.o = load_linear(c, TensorRole::kO, TensorRole::kOBias, layer, pool);
+  w.gate = load_linear(c, TensorRole::kGate, TensorRole::kGateBias, layer, pool);
+  w.up = load_linear(c, TensorRole::kUp, TensorRole::kUpBias, layer, pool);
+  w.down = load_linear(c, TensorRole::kDown, TensorRole::kDownBias, layer, pool);
+  return w;
+}
+
+std::array<const Linear*, 7> linears(const LayerWeights& w) {
+  return {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
+}
+
+}  // namespace
+
+Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
+             const kernels::KernelTable& table, std::size_t context, ThreadPool& pool,
+             const Progress& progress)
+    : checkpoint_(std::move(checkpoint)),
+      table_(&table),
+      rope_(checked_context(*checkpoint_, context), rope_frequencies(checkpoint_->config())) {
+  const arch::ModelConfig& c = config();
+  if (c.head_dim > kernels::kMaxHeadDim) {
+    throw Error(ErrorCode::kUnsupported,
+                checkpoint_->name() + ": heads of " + std::to_string(c.head_dim) +
+                    " numbers found, expected at most " + std::to_string(kernels::kMaxHeadDim));
+  }
+  embedding_ = checkpoint_->matrix(TensorRole::kEmbedding, 0, pool);
+  if (!c.tied_head) head_ = checkpoint_->matrix(TensorRole::kHead, 0, pool);
+  output_norm_ = checkpoint_->vector(TensorRole::kOutputNorm, 0);
+  layers_.reserve(c.layers);
+  for (std::size_t layer = 0; layer < c.layers; ++layer) {
+    layers_.push_back(load_layer(*checkpoint_, layer, pool));
+    if (progress) {
+      progress("loading", static_cast<double>(layer + 1) / static_cast<double>(c.layers));
+    }
+  }
+}
+
+std::size_t Model::bytes_per_token() const noexcept {
+  std::size_t bytes = matrix_bytes(head()) + output_norm_.size() * sizeof(float);
+  for (const LayerWeights& w : layers_) {
+    for (const Linear* linear : linears(w)) bytes += matrix_bytes(linear->weight);
+    for (const auto* norm :
+         {&w.attn_norm, &w.q_norm, &w.k_norm, &w.attn_sub_norm, &w.ffn_norm, &w.ffn_sub_norm}) {
+      bytes += norm->size() * sizeof(float);
+    }
+  }
+  return bytes;
+}
+
+std::size_t Model::ternary_macs_per_token() const noexcept {
+  std::size_t macs = 0;
+  for (const LayerWeights& w : layers_) {
+    for (const Linear* linear : linears(w)) {
+      if (std::holds_alternative<TernaryMatrix>(linear->weight)) {
+        macs += matrix_rows(linear->weight) * matrix_cols(linear->weight);
+      }
+    }
+  }
+  return macs;
+}
+
+}  // namespace tern::model

@@ -1,0 +1,66 @@
+// A loaded model: weights in the form in which the kernels read them. Const, and shared by threads.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "tern/base/notice.h"
+#include "tern/base/thread_pool.h"
+#include "tern/checkpoint/checkpoint.h"
+#include "tern/kernels/dispatch.h"
+#include "tern/kernels/rope.h"
+#include "tern/tensor/matrix.h"
+
+namespace tern::model {
+
+// y = W x + bias. The place where a low-rank addend will stand.
+struct Linear {
+  Matrix weight;
+  std::vector<float> bias;  // Empty: none.
+  // Columns that share an activation scale: 0 where the whole row does (b1.58), the weight's group
+  // where the model declares no quantisation of its own (ModelConfig::declares_b158).
+  std::size_t activation_group = 0;
+};
+
+struct LayerWeights {
+  std::vector<float> attn_norm, q_norm, k_norm, attn_sub_norm, ffn_norm, ffn_sub_norm;
+  Linear q, k, v, o, gate, up, down;
+};
+
+class Model {
+ public:
+  // Reads every tensor of `checkpoint`, which it keeps (dense matrices are views into its file).
+  // `context` is how many positions a session may have: at most what the model was made for; 0
+  // means that. Throws Error(kLimit) for more, and whatever the checkpoint throws.
+  Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint, const kernels::KernelTable& table,
+        std::size_t context, ThreadPool& pool, const Progress& progress = {});
+
+  const arch::ModelConfig& config() const noexcept { return checkpoint_->config(); }
+  const checkpoint::Checkpoint& checkpoint() const noexcept { return *checkpoint_; }
+  const kernels::KernelTable& kernels() const noexcept { return *table_; }
+  std::size_t context() const noexcept { return rope_.positions(); }
+
+  const Matrix& embedding() const noexcept { return embedding_; }
+  const Matrix& head() const noexcept { return head_ ? *head_ : embedding_; }
+  const std::vector<float>& output_norm() const noexcept { return output_norm_; }
+  const std::vector<LayerWeights>& layers() const noexcept { return layers_; }
+  const kernels::RopeTable& rope() const noexcept { return rope_; }
+
+  // Bytes that one token's forward pass reads: body, head, norms; without embedding and KV cache.
+  std::size_t bytes_per_token() const noexcept;
+  // Multiply-adds with ternary weights of one token.
+  std::size_t ternary_macs_per_token() const noexcept;
+
+ private:
+  std::shared_ptr<const checkpoint::Checkpoint> checkpoint_;
+  const kernels::KernelTable* table_;
+  kernels::RopeTable rope_;
+  Matrix embedding_;
+  std::optional<Matrix> head_;
+  std::vector<float> output_norm_;
+  std::vector<LayerWeights> layers_;
+};
+
+}  // namespace tern::model
