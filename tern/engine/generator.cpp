@@ -1,0 +1,143 @@
+// The loop: forward, head, sampler, text.
+#include "tern/engine/generator.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "tern/base/error.h"
+#include "tern/base/system.h"
+#include "tern/model/head.h"
+
+namespace tern::engine {
+
+std::string_view stop_reason_name(StopReason reason) noexcept {
+  switch (reason) {
+    case StopReason::kEndToken: return "end";
+    case StopReason::kStopString: return "stop";
+    case StopReason::kLength: return "length";
+    case StopReason::kContextFull: return "context_full";
+    case StopReason::kInterrupted: return "interrupted";
+  }
+  return "";
+}
+
+StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
+  if (std::ranges::any_of(stops_, &std::string::empty)) {
+    throw Error(ErrorCode::kBadArgument, "an empty stop string found, expected some text");
+  }
+}
+
+std::string StopFilter::push(std::string_view text) {
+  if (stopped_) return "";
+  held_ += text;
+  std::size_t at = std::string::npos;
+  for (const std::string& stop : stops_) at = std::min(at, held_.find(stop));
+  if (at != std::string::npos) {
+    stopped_ = true;
+    return std::exchange(held_, "").substr(0, at);
+  }
+  // The longest end of what is held that begins a stop string stays back.
+  std::size_t keep = 0;
+  for (const std::string& stop : stops_) {
+    for (std::size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
+      if (held_.ends_with(std::string_view(stop).substr(0, n))) keep = n;
+    }
+  }
+  std::string certain = held_.substr(0, held_.size() - keep);
+  held_.erase(0, certain.size());
+  return certain;
+}
+
+std::string StopFilter::finish() { return std::exchange(held_, ""); }
+
+Generator::Generator(const tokenizer::Tokenizer& tokenizer, model::Forward& forward,
+                     model::Session& session, ThreadPool& pool)
+    : tokenizer_(tokenizer),
+      forward_(forward),
+      session_(session),
+      pool_(pool),
+      logits_(forward.model().config().vocab) {}
+
+bool Generator::read_prompt(const GenerateRequest& request) {
+  const std::size_t total = request.prompt.size();
+  if (total == 0) {
+    throw Error(ErrorCode::kBadArgument, "an empty prompt found, expected at least one token");
+  }
+  if (session_.position() + total > forward_.model().context()) {
+    throw Error(ErrorCode::kLimit, "a prompt of " + std::to_string(total) + " tokens after " +
+                                       std::to_string(session_.position()) +
+                                       " found, expected at most the context of " +
+                                       std::to_string(forward_.model().context()) + " in all");
+  }
+  for (std::size_t begin = 0; begin < total; begin += forward_.max_tokens()) {
+    if (request.keep_going && !request.keep_going()) return false;
+    const std::size_t count = std::min(forward_.max_tokens(), total - begin);
+    const bool last = begin + count == total;
+    const auto hidden = forward_.run(
+        {{&session_, request.prompt.subspan(begin, count), last ? count - 1 : count}});
+    if (last) model::Head(forward_.model()).logits(hidden, logits_, pool_);
+    if (request.progress && total > forward_.max_tokens()) {
+      request.progress("reading the prompt",
+                       static_cast<double>(begin + count) / static_cast<double>(total));
+    }
+  }
+  return true;
+}
+
+GenerateResult Generator::generate(const GenerateRequest& request) {
+  GenerateResult result;
+  Sampler sampler(request.sampler);
+  StopFilter filter(request.stop);
+  tokenizer::StreamDecoder decoder(tokenizer_, request.at_text_start);
+  const auto emit = [&](const std::string& text) {
+    result.text += text;
+    if (request.on_text && !text.empty()) request.on_text(text);
+  };
+
+  const double start = monotonic_seconds();
+  const bool complete = read_prompt(request);
+  result.prompt_tokens = request.prompt.size();
+  const double first = monotonic_seconds();
+  result.prompt_seconds = first - start;
+  if (!complete) {
+    result.reason = StopReason::kInterrupted;
+    return result;
+  }
+  for (const std::uint32_t id : request.prompt) sampler.accept(id);
+
+  for (;;) {
+    if (result.tokens.size() >= request.max_tokens) break;  // kLength.
+    if (request.keep_going && !request.keep_going()) {
+      result.reason = StopReason::kInterrupted;
+      break;
+    }
+    const std::uint32_t id = sampler.sample(logits_);
+    if (tokenizer_.is_end(id) && !request.ignore_end) {
+      result.reason = StopReason::kEndToken;
+      break;
+    }
+    sampler.accept(id);
+    result.tokens.push_back(id);
+    emit(filter.push(decoder.push(id)));
+    if (filter.stopped()) {
+      result.reason = StopReason::kStopString;
+      break;
+    }
+    if (result.tokens.size() >= request.max_tokens) break;
+    if (session_.position() + 1 > forward_.model().context()) {
+      result.reason = StopReason::kContextFull;
+      break;
+    }
+    const auto hidden = forward_.run({{&session_, {&id, 1}, 0}});
+    model::Head(forward_.model()).logits(hidden, logits_, pool_);
+    ++result.decode_steps;
+  }
+  result.generate_seconds = monotonic_seconds() - first;
+  if (!filter.stopped()) {
+    emit(filter.push(decoder.finish()));
+    emit(filter.finish());
+  }
+  return result;
+}
+
+}  // namespace tern::engine
