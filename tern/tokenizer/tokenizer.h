@@ -23,16 +23,18 @@ class Tokenizer {
   Tokenizer(Tokenizer&&) noexcept;
   Tokenizer& operator=(Tokenizer&&) noexcept;
 
-  // Ids of a text, without BOS or EOS (see with_bos). With `parse_special`, special tokens spelt
+  // Ids of a text, without BOS or EOS. With `parse_special`, special tokens spelt
   // out in the text ("<|eot_id|>") become their ids; else only added tokens that are not special
-  // do. Invalid UTF-8 is encoded byte by byte. Time is linear in the text but for a logarithm.
+  // do. Invalid UTF-8 is encoded by its bytes. Time is linear in the text but for a logarithm.
+  // Throws Error(kLimit) for a text longer than 2^29 bytes.
   std::vector<std::uint32_t> encode(std::string_view text, bool parse_special = true) const;
 
-  // The same with BOS in front if `bos` (and the vocabulary has one).
-  std::vector<std::uint32_t> encode_with_bos(std::string_view text, bool parse_special = true) const;
+  // The same with BOS in front, if the vocabulary has one.
+  std::vector<std::uint32_t> encode_with_bos(std::string_view text,
+                                             bool parse_special = true) const;
 
-  // Bytes of one id as it stands in a text: "" for control tokens unless `special`. An SPM piece
-  // keeps its leading blank. Throws Error(kLimit) for an id outside the vocabulary.
+  // Bytes of one id as it stands in a text: "" for control tokens and UNK unless `special`. An SPM
+  // piece keeps its leading blank. Throws Error(kLimit) for an id outside the vocabulary.
   std::string piece(std::uint32_t id, bool special = false) const;
 
   // A whole text: pieces joined, the blank that add_space_prefix put in front taken off again.

@@ -27,7 +27,7 @@ struct AddedToken {
   bool special = false;  // A control token: decoded to nothing by default.
   bool lstrip = false;   // Takes the whitespace on its left with it; rstrip: on its right.
   bool rstrip = false;
-  bool normalized = false;  // Looked for after normalisation.
+  bool normalized = false;  // Looked for after NFC, where the vocabulary has NFC.
 };
 
 struct TokenizerData {
@@ -44,11 +44,12 @@ struct TokenizerData {
   bool byte_fallback = false;
   bool nfc = false;                // Qwen: text is brought to NFC first.
   bool add_space_prefix = false;   // SPM: a blank in front of the text.
+  bool prefix_after_added = true;  // ... and of what follows an added token.
   bool remove_extra_whitespaces = false;
   std::vector<AddedToken> added;
   std::optional<std::uint32_t> bos, eos, unk, pad;
   std::vector<std::uint32_t> end_ids;  // Every id that ends a text (eos, eot); includes eos.
-  bool add_bos = false;  // The files' own rule for a text given to the model.
+  bool add_bos = false;                // The files' own rule for a text given to the model.
   bool add_eos = false;
 };
 

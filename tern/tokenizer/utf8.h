@@ -1,0 +1,24 @@
+// UTF-8, one character at a time, over bytes that may be anything.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace tern::tokenizer {
+
+struct Utf8Char {
+  std::uint32_t code_point = 0;  // U+FFFD where `valid` is false.
+  std::uint32_t size = 0;  // Bytes taken: a character, or a maximal broken part (1 to 3 bytes).
+  bool valid = false;
+  bool cut_off = false;  // The text ends inside what could still become a character.
+};
+
+// The character that begins at `at` < text.size(). What is broken is cut as WHATWG decodes it.
+Utf8Char next_char(std::string_view text, std::size_t at) noexcept;
+
+// Appends one code point; requires a Unicode scalar value.
+void append_utf8(std::string& text, std::uint32_t code_point);
+
+}  // namespace tern::tokenizer
