@@ -38,8 +38,8 @@ struct GenerationDefaults {
 struct TensorInfo {
   arch::TensorRole role;
   std::size_t layer = 0;
-  std::string name;       // In the file.
-  std::string type;       // "TQ2_0", "packed uint8 (divide)", "BF16 latent", "F16 holding ternary"...
+  std::string name;  // In the file.
+  std::string type;  // "TQ2_0", "packed uint8 (divide)", "BF16 latent", "F16 holding ternary"...
   std::uint64_t bytes = 0;
   std::vector<std::uint64_t> shape;  // Of the weights (packed uint8: four times the rows stored).
 };
@@ -56,7 +56,8 @@ class Checkpoint {
   const arch::ModelConfig& config() const noexcept { return config_; }
   virtual std::vector<TensorInfo> tensors() const = 0;
 
-  // Norm weights and biases as floats, rows in HF (rotate-half) order; empty where the model has none.
+  // Norm weights and biases as floats, rows in HF (rotate-half) order; empty where the model has
+  // none.
   virtual std::vector<float> vector(arch::TensorRole role, std::size_t layer) const = 0;
 
   // A matrix in the form in which it stays in memory, rows in HF (rotate-half) order whatever the

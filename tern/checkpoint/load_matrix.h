@@ -1,0 +1,36 @@
+// Tensors of a file -> the forms in which they stay in memory.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tern/base/thread_pool.h"
+#include "tern/tensor/matrix.h"
+#include "tern/tensor/tensor_view.h"
+
+namespace tern::checkpoint {
+
+// All values as floats. Throws Error(kUnsupported) for a type that holds no floats, and
+// Error(kCorruptFile) for a value that is not finite.
+std::vector<float> read_floats(const TensorView& tensor);
+
+// What to do with the linear layers of a model whose weights stand there as plain floats.
+enum class FloatWeights {
+  kKeep,         // Multiplied as they are.
+  kLatent,       // Quantised now, as b1.58 does in every forward pass.
+  kMustBePacked  // The file said that they are stored as ternary; only exactly ternary ones are
+                 // right.
+};
+
+// A float or block-quantised tensor: ternary where it holds only {-s, 0, +s}, else as `otherwise`
+// says. A DenseMatrix is a view of the tensor's bytes (F64: an own copy as F32).
+Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, ThreadPool& pool);
+
+// Rows of GGUF's interleaved order -> HF's rotate-half order, head by head.
+std::vector<float> rotate_half_order(const std::vector<float>& rows, std::size_t head_dim);
+Matrix rotate_half_order(const Matrix& matrix, std::size_t head_dim, ThreadPool& pool);
+
+// "tensor 'NAME'", for messages.
+std::string tensor_text(const TensorView& tensor);
+
+}  // namespace tern::checkpoint
