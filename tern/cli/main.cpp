@@ -21,11 +21,6 @@ constexpr auto kCommands = std::to_array<Command>({
     {"run", "write text with a model", run_run},
     {"score", "log-probability of every token of a text", run_score},
     {"tokenize", "text to token ids, and back", run_tokenize},
-    {"inspect", "architecture, tensors, types and ternary shares of a model", run_inspect},
-    {"convert", "any readable model to GGUF or a Hugging Face folder", run_convert},
-    {"verify", "check a model and every kernel of this CPU against each other", run_verify},
-    {"synth", "a model of a known shape with random ternary weights", run_synth},
-    {"bench", "prompt and generation speed beside this machine's ceilings", run_bench},
     {"cpu", "what this machine is and which kernels it will use", run_cpu},
     {"completion", "shell completion for bash, zsh or fish", run_completion},
 });

@@ -1,0 +1,62 @@
+// Opening a model.
+#include "tern/cli/loaded_model.h"
+
+#include <algorithm>
+
+#include "tern/base/error.h"
+#include "tern/base/system.h"
+#include "tern/kernels/dispatch.h"
+
+namespace tern::cli {
+
+const tokenizer::Tokenizer& LoadedModel::need_tokenizer() const {
+  if (!tokenizer) {
+    throw Error(ErrorCode::kUnsupported,
+                checkpoint->name() +
+                    ": no tokenizer found, expected tokenizer.json, tokenizer.model or a GGUF "
+                    "vocabulary");
+  }
+  return *tokenizer;
+}
+
+void LoadedModel::load_weights(std::size_t context) {
+  const double start = monotonic_seconds();
+  model = std::make_unique<const model::Model>(checkpoint, kernels::table_from_environment(),
+                                               context, *pool, stderr_progress());
+  seconds += monotonic_seconds() - start;
+}
+
+LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
+  const double start = monotonic_seconds();
+  kernels::table_from_environment();  // A wrong TERN_ISA is said before anything is loaded.
+  LoadedModel opened;
+  opened.pool = std::make_unique<ThreadPool>(options.thread_count());
+  opened.checkpoint =
+      checkpoint::open_checkpoint(options.path(), options.open_options(), with_tokenizer);
+  if (opened.checkpoint->tokenizer()) opened.tokenizer.emplace(*opened.checkpoint->tokenizer());
+  opened.seconds = monotonic_seconds() - start;
+  return opened;
+}
+
+std::size_t context_size(const LoadedModel& model, std::optional<std::size_t> flag) {
+  constexpr std::size_t kDefault = 4096;
+  return flag ? *flag : std::min(model.checkpoint->config().context, kDefault);
+}
+
+std::uint32_t prefix_token(const tokenizer::Tokenizer& tokenizer) {
+  const tokenizer::TokenizerData& data = tokenizer.data();
+  if (data.bos) return *data.bos;
+  if (data.eos) return *data.eos;
+  throw Error(ErrorCode::kUnsupported,
+              "an empty prompt found and the vocabulary has neither BOS nor EOS to begin with");
+}
+
+std::vector<std::uint32_t> prompt_tokens(const tokenizer::Tokenizer& tokenizer,
+                                         std::string_view text) {
+  std::vector<std::uint32_t> ids =
+      tokenizer.data().add_bos ? tokenizer.encode_with_bos(text) : tokenizer.encode(text);
+  if (ids.empty()) ids.push_back(prefix_token(tokenizer));
+  return ids;
+}
+
+}  // namespace tern::cli

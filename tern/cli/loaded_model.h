@@ -1,0 +1,42 @@
+// A model opened the way every command opens one.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "tern/base/thread_pool.h"
+#include "tern/checkpoint/checkpoint.h"
+#include "tern/cli/options.h"
+#include "tern/model/model.h"
+#include "tern/tokenizer/tokenizer.h"
+
+namespace tern::cli {
+
+// First the header and the tokenizer, then (load_weights) the weights, so that a command can count
+// a prompt's tokens before it says how long a context it needs.
+struct LoadedModel {
+  std::unique_ptr<ThreadPool> pool;
+  std::shared_ptr<const checkpoint::Checkpoint> checkpoint;
+  std::optional<tokenizer::Tokenizer> tokenizer;  // Empty where the model has none.
+  std::unique_ptr<const model::Model> model;      // After load_weights().
+  double seconds = 0;                             // That loading took so far.
+
+  const tokenizer::Tokenizer& need_tokenizer() const;  // Throws Error(kUnsupported) if none.
+  // `context` as Model takes it. A terminal sees a progress bar. TERN_ISA chooses the kernels.
+  void load_weights(std::size_t context);
+};
+
+LoadedModel open_model(const ModelOptions& options, bool with_tokenizer = true);
+
+// What -c means: 0 all that the model was made for; not given, that but at most 4096.
+std::size_t context_size(const LoadedModel& model, std::optional<std::size_t> flag);
+
+// The token in front of an otherwise empty text: BOS, or EOS where the vocabulary has no BOS.
+// Throws Error(kUnsupported) where it has neither.
+std::uint32_t prefix_token(const tokenizer::Tokenizer& tokenizer);
+
+// Ids of a text as the model's files want it: BOS where they say so; prefix_token() if empty.
+std::vector<std::uint32_t> prompt_tokens(const tokenizer::Tokenizer& tokenizer,
+                                         std::string_view text);
+
+}  // namespace tern::cli
