@@ -20,10 +20,10 @@ namespace tern::quant {
 // scale that is not finite.
 TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool);
 
-// HF packed weights: uint8 (out / 4, in), four row blocks of R = ceil(out / 4) rows in the bit pairs of
-// a byte, digit + 1 (transformers' pack_weights). `scales` are multipliers, one or one per row: the
-// caller has inverted those of linear_class "bitlinear". `rows` is out, of which R must be the
-// quarter.
+// HF packed weights: uint8 (out / 4, in), four row blocks of R = ceil(out / 4) rows in the bit
+// pairs of a byte, digit + 1 (transformers' pack_weights). `scales` are multipliers, one or one per
+// row: the caller has inverted those of linear_class "bitlinear". `rows` is out, of which R must be
+// the quarter.
 TernaryMatrix read_hf_packed(const TensorView& packed, std::size_t rows, std::vector<float> scales,
                              ThreadPool& pool);
 
@@ -31,7 +31,8 @@ TernaryMatrix read_hf_packed(const TensorView& packed, std::size_t rows, std::ve
 std::vector<std::byte> write_hf_packed(const TernaryMatrix& matrix);
 
 // Why `matrix` cannot be stored as `type`, in a sentence without a subject ("rows of 3200 columns
-// are no whole number of blocks of 256"); nullopt where it can. Writable: TQ1_0, TQ2_0, I2_S, IQ2_BN.
+// are no whole number of blocks of 256"); nullopt where it can. Writable: TQ1_0, TQ2_0, I2_S,
+// IQ2_BN.
 std::optional<std::string> why_not_writable(const TernaryMatrix& matrix, DType type);
 
 struct WrittenTernary {

@@ -12,32 +12,34 @@ namespace tern {
 
 TernaryMatrix::TernaryMatrix(std::size_t rows, std::size_t cols, ScaleKind kind, std::size_t group,
                              std::vector<float> scales)
-    : rows_(rows),
-      cols_(cols),
-      blocks_((cols + kTernaryBlock - 1) / kTernaryBlock),
-      kind_(kind),
-      group_(group),
-      scales_(std::move(scales)) {
+    : rows_(rows), cols_(cols), blocks_((cols + kTernaryBlock - 1) / kTernaryBlock) {
+  set_scales(kind, group, std::move(scales));
+  packed_ = AlignedBuffer(rows_ * row_bytes());
+  std::memset(packed_.data(), 0x55, packed_.size());  // Code 1 everywhere: weight 0.
+}
+
+void TernaryMatrix::set_scales(ScaleKind kind, std::size_t group, std::vector<float> scales) {
   if ((kind == ScaleKind::kGroup) != (group != 0) || group % kTernaryField != 0) {
     throw Error(ErrorCode::kCorruptFile, "a scale group of " + std::to_string(group) +
                                              " columns, expected a multiple of 64");
   }
   const std::size_t expected = kind == ScaleKind::kTensor ? 1
-                               : kind == ScaleKind::kRow  ? rows
-                                                          : rows * groups_per_row();
-  if (scales_.size() != expected) {
-    throw Error(ErrorCode::kCorruptFile, std::to_string(scales_.size()) +
+                               : kind == ScaleKind::kRow  ? rows_
+                                                          : rows_ * ((cols_ + group - 1) / group);
+  if (scales.size() != expected) {
+    throw Error(ErrorCode::kCorruptFile, std::to_string(scales.size()) +
                                              " weight scales found, expected " +
                                              std::to_string(expected));
   }
-  for (const float scale : scales_) {
+  for (const float scale : scales) {
     if (!std::isfinite(scale)) {
       throw Error(ErrorCode::kCorruptFile,
                   "weight scale " + std::to_string(scale) + " found, expected a finite number");
     }
   }
-  packed_ = AlignedBuffer(rows_ * row_bytes());
-  std::memset(packed_.data(), 0x55, packed_.size());  // Code 1 everywhere: weight 0.
+  kind_ = kind;
+  group_ = group;
+  scales_ = std::move(scales);
 }
 
 void TernaryMatrix::set_row(std::size_t r, std::span<const std::int8_t> digits) noexcept {
@@ -67,8 +69,7 @@ void TernaryMatrix::get_row(std::size_t r, std::span<std::int8_t> digits) const 
   for (std::size_t c = 0; c < cols_; ++c) {
     const std::size_t in_block = c % kTernaryBlock;
     const std::uint8_t byte = in[c / kTernaryBlock * kTernaryBlockBytes + in_block % kTernaryField];
-    digits[c] =
-        static_cast<std::int8_t>(((byte >> (2 * (in_block / kTernaryField))) & 3) - 1);
+    digits[c] = static_cast<std::int8_t>(((byte >> (2 * (in_block / kTernaryField))) & 3) - 1);
   }
 }
 

@@ -49,9 +49,12 @@ class TernaryMatrix {
   std::span<const float> scales() const noexcept { return scales_; }
   float scale(std::size_t r, std::size_t c) const noexcept {
     switch (kind_) {
-      case ScaleKind::kTensor: return scales_[0];
-      case ScaleKind::kRow: return scales_[r];
-      case ScaleKind::kGroup: return scales_[r * groups_per_row() + c / group_];
+      case ScaleKind::kTensor:
+        return scales_[0];
+      case ScaleKind::kRow:
+        return scales_[r];
+      case ScaleKind::kGroup:
+        return scales_[r * groups_per_row() + c / group_];
     }
     return 0;
   }
@@ -73,6 +76,9 @@ class TernaryMatrix {
   void get_row(std::size_t r, std::span<std::int8_t> digits) const noexcept;
   // For readers that find scales row by row.
   std::span<float> mutable_scales() noexcept { return scales_; }
+  // Puts other scales in the place of those there, checked as the constructor checks them: for
+  // readers that know only after the last row whether all scales agree.
+  void set_scales(ScaleKind kind, std::size_t group, std::vector<float> scales);
 
  private:
   std::size_t rows_ = 0;

@@ -1,0 +1,111 @@
+// Ternary tensors of any storage type -> TernaryMatrix.
+#include <algorithm>
+#include <utility>
+
+#include "tern/base/error.h"
+#include "tern/quant/ternary_codec.h"
+#include "tern/quant/ternary_layouts.h"
+#include "tern/quant/ternary_row.h"
+
+namespace tern::quant {
+namespace {
+
+// Rows that one range of a thread is a multiple of: the interleaved types hold four together.
+constexpr std::size_t kGrain = 4;
+
+// Scales as stored, one per row and group, and which groups hold anything but zeros.
+struct Found {
+  std::vector<float> scales;
+  std::vector<std::uint8_t> used;
+};
+
+// The scales that the matrix keeps: one where all groups that hold a weight agree.
+void settle_scales(TernaryMatrix& matrix, const TernaryCodec& codec, Found found) {
+  const auto first = std::find(found.used.begin(), found.used.end(), std::uint8_t{1});
+  // All zeros: any finite scale is right, and the first is as good as another.
+  const float scale = found.scales.empty() ? 1.0f
+                      : first == found.used.end()
+                          ? found.scales[0]
+                          : found.scales[static_cast<std::size_t>(first - found.used.begin())];
+  for (std::size_t i = 0; i < found.scales.size(); ++i) {
+    if (found.used[i] != 0 && found.scales[i] != scale) {
+      matrix.set_scales(codec.scales, codec.group, std::move(found.scales));
+      return;
+    }
+  }
+  matrix.set_scales(ScaleKind::kTensor, 0, {scale});
+}
+
+}  // namespace
+
+TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool) {
+  const TernarySource source = checked_source(tensor);
+  const TernaryCodec& codec = codec_of(tensor.type);
+  TernaryMatrix matrix(source.rows, source.cols, ScaleKind::kTensor, 0, {1.0f});
+  const std::size_t group = codec.group == 0 ? source.cols : codec.group;
+  const std::size_t groups = codec.scales == ScaleKind::kGroup ? source.cols / group : 1;
+  Found found{std::vector<float>(source.rows * groups),
+              std::vector<std::uint8_t>(source.rows * groups)};
+  pool.parallel_for(source.rows, kGrain, [&](std::size_t begin, std::size_t end) {
+    std::vector<std::uint8_t> codes(source.cols);
+    std::vector<std::int8_t> digits(source.cols);
+    for (std::size_t r = begin; r < end; ++r) {
+      codec.read_codes(source, r, codes.data());
+      codes_to_digits(codes, digits, tensor, r);
+      matrix.set_row(r, digits);
+      for (std::size_t g = 0; g < groups; ++g) {
+        unsigned any = 0;
+        for (std::size_t c = g * group; c < std::min(source.cols, (g + 1) * group); ++c) {
+          any |= static_cast<unsigned>(codes[c] ^ 1);
+        }
+        found.used[r * groups + g] = any != 0 ? 1 : 0;
+        found.scales[r * groups + g] = checked_scale(codec, source, tensor, r, g);
+      }
+    }
+  });
+  settle_scales(matrix, codec, std::move(found));
+  return matrix;
+}
+
+TernaryMatrix read_hf_packed(const TensorView& packed, std::size_t rows, std::vector<float> scales,
+                             ThreadPool& pool) {
+  const std::string where = "tensor '" + packed.name + "'";
+  const std::size_t quarter = rows / 4 + (rows % 4 == 0 ? 0 : 1);
+  if (packed.type != DType::kU8 || packed.shape.size() != 2 || packed.shape[0] != quarter) {
+    throw Error(ErrorCode::kCorruptFile,
+                where + " is " + std::string(dtype_name(packed.type)) + " of shape " +
+                    shape_text(packed.shape) + ", expected U8 with " + std::to_string(quarter) +
+                    " rows for " + std::to_string(rows) + " rows of packed weights");
+  }
+  if (packed.bytes.size() != packed.elements()) {
+    throw Error(ErrorCode::kCorruptFile, where + " has " + std::to_string(packed.bytes.size()) +
+                                             " bytes, expected " +
+                                             std::to_string(packed.elements()));
+  }
+  const auto cols = static_cast<std::size_t>(packed.cols());
+  const auto* data = reinterpret_cast<const std::uint8_t*>(packed.bytes.data());
+  const ScaleKind kind = scales.size() == 1 ? ScaleKind::kTensor : ScaleKind::kRow;
+  try {
+    TernaryMatrix matrix(rows, cols, kind, 0, std::move(scales));
+    pool.parallel_for(rows, 1, [&](std::size_t begin, std::size_t end) {
+      std::vector<std::uint8_t> codes(cols);
+      std::vector<std::int8_t> digits(cols);
+      for (std::size_t r = begin; r < end; ++r) {
+        const std::uint8_t* in = data + r % quarter * cols;
+        const auto shift = static_cast<unsigned>(2 * (r / quarter));
+        for (std::size_t c = 0; c < cols; ++c) {
+          codes[c] = static_cast<std::uint8_t>((in[c] >> shift) & 3);
+        }
+        codes_to_digits(codes, digits, packed, r);
+        matrix.set_row(r, digits);
+      }
+    });
+    return matrix;
+  } catch (const Error& e) {
+    // What the matrix says of its scales lacks the name.
+    if (std::string_view(e.what()).starts_with("tensor ")) throw;
+    throw with_context(where, e);
+  }
+}
+
+}  // namespace tern::quant
