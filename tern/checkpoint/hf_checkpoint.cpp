@@ -194,7 +194,7 @@ Matrix HfCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool
     if (tensor->spec->linear && hf_.storage != HfStorage::kPlain &&
         !is_not_converted(hf_.not_converted, weight.name)) {
       policy =
-          hf_.storage == HfStorage::kLatent ? FloatWeights::kLatent : FloatWeights::kMustBePacked;
+          hf_.storage == HfStorage::kLatent ? FloatWeights::kLatent : FloatWeights::kMustBeTernary;
     }
     return load_float_matrix(weight, policy, pool);
   } catch (const Error& e) {

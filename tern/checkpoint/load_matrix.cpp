@@ -104,11 +104,12 @@ Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, Threa
     return std::move(*exact);
   }
   if (otherwise == FloatWeights::kKeep) return dense_matrix(tensor);
-  if (otherwise == FloatWeights::kMustBePacked) {
-    throw Error(ErrorCode::kCorruptFile,
-                tensor_text(tensor) + " has type " + std::string(dtype_name(tensor.type)) +
-                    " and more values than -s, 0, +s, expected packed ternary weights (uint8), or "
-                    "quantization_mode 'online'");
+  if (otherwise == FloatWeights::kMustBeTernary) {
+    throw Error(
+        ErrorCode::kCorruptFile,
+        tensor_text(tensor) + " has type " + std::string(dtype_name(tensor.type)) +
+            " and more values than -s, 0, +s, expected weights that are ternary already, as "
+            "the file says");
   }
   if (dtype_block(tensor.type) != 1) {
     throw Error(ErrorCode::kUnsupported,

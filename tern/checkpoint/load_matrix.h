@@ -14,12 +14,11 @@ namespace tern::checkpoint {
 // Error(kCorruptFile) for a value that is not finite.
 std::vector<float> read_floats(const TensorView& tensor);
 
-// What to do with the linear layers of a model whose weights stand there as plain floats.
+// What to do with a tensor of plain floats that is not exactly ternary.
 enum class FloatWeights {
-  kKeep,         // Multiplied as they are.
-  kLatent,       // Quantised now, as b1.58 does in every forward pass.
-  kMustBePacked  // The file said that they are stored as ternary; only exactly ternary ones are
-                 // right.
+  kKeep,           // It is multiplied as it is.
+  kLatent,         // Quantised now, as b1.58 does in every forward pass.
+  kMustBeTernary,  // The file says that it is ternary already; refused.
 };
 
 // A float or block-quantised tensor: ternary where it holds only {-s, 0, +s}, else as `otherwise`
