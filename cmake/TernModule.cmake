@@ -8,6 +8,7 @@ function(tern_module name)
   target_include_directories(tern_${name} PUBLIC $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>)
   target_link_libraries(tern_${name} PUBLIC ${M_DEPENDS} PRIVATE ${M_LINKS})
   tern_warnings(tern_${name})
+  set_property(GLOBAL APPEND PROPERTY TERN_ROOMS ${name})  # libtern.a is all of them.
 endfunction()
 
 # -ffp-contract=off everywhere: a fused multiply-add stands only where it is written, so that every
