@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "tern/base/error.h"
 #include "tern/tokenizer/utf8.h"
 
 namespace tern::tokenizer {
@@ -125,6 +126,11 @@ void Merger::emit(const Symbol& symbol, std::vector<std::uint32_t>& ids) {
     for (const char c : word_.substr(symbol.start, symbol.size)) {
       ids.push_back(vocabulary_.byte_id(static_cast<unsigned char>(c)));
     }
+  } else if (!data.unk) {
+    throw Error(ErrorCode::kUnsupported,
+                "the vocabulary has no piece for byte " +
+                    std::to_string(static_cast<unsigned char>(word_[symbol.start])) +
+                    " of the text");
   } else if (ids.empty() || ids.back() != *data.unk) {
     ids.push_back(*data.unk);  // A run of unknown characters is one unknown token.
   }

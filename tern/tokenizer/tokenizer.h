@@ -17,7 +17,7 @@ namespace tern::tokenizer {
 class Tokenizer {
  public:
   // Throws Error(kCorruptFile / kUnsupported) where the data contradict themselves: a merge whose
-  // result is no piece, an id twice, a special id outside the vocabulary, a byte without a piece.
+  // result is no piece, an id twice, a special id outside the vocabulary, a printable ASCII byte without a piece.
   explicit Tokenizer(TokenizerData data);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;
@@ -26,7 +26,8 @@ class Tokenizer {
   // Ids of a text, without BOS or EOS. With `parse_special`, special tokens spelt
   // out in the text ("<|eot_id|>") become their ids; else only added tokens that are not special
   // do. Invalid UTF-8 is encoded by its bytes. Time is linear in the text but for a logarithm.
-  // Throws Error(kLimit) for a text longer than 2^29 bytes.
+  // Throws Error(kLimit) for a text longer than 2^29 bytes, Error(kUnsupported) for a byte that the
+  // vocabulary has no piece for (Falcon's lacks a few control characters).
   std::vector<std::uint32_t> encode(std::string_view text, bool parse_special = true) const;
 
   // The same with BOS in front, if the vocabulary has one.

@@ -5,7 +5,9 @@
 #include <bit>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <unordered_map>
 
 #include "tern/base/error.h"
 #include "tern/tokenizer/byte_alphabet.h"
@@ -60,6 +62,32 @@ const MergeTable::Entry* MergeTable::find(std::uint32_t left, std::uint32_t righ
   return entry.merged == kNoId ? nullptr : &entry;
 }
 
+void StringTable::reserve(std::size_t strings) {
+  entries_.assign(std::bit_ceil(std::max<std::size_t>(strings * 2, 2)), Entry{});
+}
+
+std::size_t StringTable::slot(std::string_view text, std::size_t hash) const noexcept {
+  std::size_t i = hash & (entries_.size() - 1);
+  while (entries_[i].text != nullptr) {
+    const Entry& entry = entries_[i];
+    if (entry.hash == hash && std::string_view(entry.text, entry.size) == text) break;
+    i = (i + 1) & (entries_.size() - 1);
+  }
+  return i;
+}
+
+std::uint32_t StringTable::insert(std::string_view text, std::uint32_t id) {
+  const std::size_t hash = std::hash<std::string_view>{}(text);
+  Entry& entry = entries_[slot(text, hash)];
+  if (entry.text != nullptr) return entry.id;
+  entry = {text.data(), static_cast<std::uint32_t>(text.size()), id, hash};
+  return id;
+}
+
+std::uint32_t StringTable::find(std::string_view text) const noexcept {
+  return entries_[slot(text, std::hash<std::string_view>{}(text))].id;
+}
+
 Vocabulary::Vocabulary(const TokenizerData& data) : data_(data) {
   byte_ids_.fill(kNoId);
   check_ids();
@@ -111,7 +139,7 @@ void Vocabulary::check_ids() const {
 }
 
 void Vocabulary::index_pieces() {
-  by_piece_.reserve(size() * 2);
+  by_piece_.reserve(size());
   for (std::uint32_t id = 0; id < size(); ++id) {
     const std::string& piece = data_.pieces[id];
     if (piece.empty()) continue;  // A hole: an id that nothing is encoded as.
@@ -154,18 +182,20 @@ void Vocabulary::make_bytes() {
 void Vocabulary::index_bytes() {
   const bool byte_bpe = data_.kind == TokenizerKind::kByteBpe;
   const bool words = byte_bpe && (data_.merges_from_ranks || data_.ignore_merges);
-  if (words) by_word_.reserve(size() * 2);
+  if (words) by_word_.reserve(size());
   for (std::uint32_t id = 0; id < size(); ++id) {
     const std::string_view raw = bytes(id);
     const bool one_byte = byte_bpe ? type(id) == TokenType::kNormal : type(id) == TokenType::kByte;
     if (one_byte && raw.size() == 1) byte_ids_[static_cast<unsigned char>(raw[0])] = id;
-    if (words && type(id) == TokenType::kNormal && !raw.empty()) by_word_.emplace(raw, id);
+    if (words && type(id) == TokenType::kNormal && !raw.empty()) by_word_.insert(raw, id);
   }
   if (!byte_bpe && !data_.byte_fallback) {
     if (!data_.unk) corrupt("neither byte fallback nor an unknown token");
     return;
   }
-  for (std::size_t byte = 0; byte < byte_ids_.size(); ++byte) {
+  // Some vocabularies lack bytes that their training text had not; none lacks printable ASCII.
+  const std::size_t first = byte_bpe ? 0x20 : 0, end = byte_bpe ? 0x7F : 0x100;
+  for (std::size_t byte = first; byte < end; ++byte) {
     if (byte_ids_[byte] == kNoId) {
       corrupt("byte " + std::to_string(byte) +
               " has no piece, so that not every text can be encoded");
@@ -192,33 +222,28 @@ void Vocabulary::rank_scores() {
 void Vocabulary::index_merges() {
   merges_.reserve(data_.merges.size());
   std::string joined;
+  std::uint32_t last = 0;
   for (std::size_t rank = 0; rank < data_.merges.size(); ++rank) {
     const auto& [left, right] = data_.merges[rank];
+    const auto find = [&](const std::string& piece) {
+      const std::uint32_t id = find_piece(piece);
+      if (id != kNoId) return id;
+      corrupt("merge " + std::to_string(rank) + " ('" + left + "' + '" + right + "') names '" +
+              piece + "', which is no piece");
+    };
     joined.assign(left).append(right);
-    std::uint32_t ids[3];
-    const std::string* parts[3] = {&left, &right, &joined};
-    for (int i = 0; i < 3; ++i) {
-      ids[i] = find_piece(*parts[i]);
-      if (ids[i] == kNoId) {
-        corrupt("merge " + std::to_string(rank) + " ('" + left + "' + '" + right + "') names '" +
-                *parts[i] + "', which is no piece");
-      }
-    }
-    merges_.insert(ids[0], ids[1], static_cast<std::uint32_t>(rank), ids[2]);
+    // Merges mostly stand in the order of the pieces that they make.
+    const bool next = last + 1 < size() && data_.pieces[last + 1] == joined;
+    last = data_.pieces[last] == joined ? last : next ? last + 1 : find(joined);
+    merges_.insert(find(left), find(right), static_cast<std::uint32_t>(rank), last);
   }
 }
 
-std::uint32_t Vocabulary::find_piece(std::string_view piece) const {
-  const auto it = by_piece_.find(piece);
-  return it == by_piece_.end() ? kNoId : it->second;
-}
+std::uint32_t Vocabulary::find_piece(std::string_view piece) const { return by_piece_.find(piece); }
 
 std::uint32_t Vocabulary::find_word(std::string_view word) const {
   if (word.size() > longest_word_) return kNoId;
-  if (data_.kind == TokenizerKind::kByteBpe) {
-    const auto it = by_word_.find(word);
-    return it == by_word_.end() ? kNoId : it->second;
-  }
+  if (data_.kind == TokenizerKind::kByteBpe) return by_word_.find(word);
   const std::uint32_t id = find_piece(word);
   return id != kNoId && may_be_word(type(id)) ? id : kNoId;
 }

@@ -7,7 +7,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "tern/tokenizer/tokenizer_data.h"
@@ -37,6 +36,27 @@ class MergeTable {
   std::vector<Entry> entries_ = std::vector<Entry>(2);  // A power of two, at most half full.
 };
 
+// Strings to ids, each string once. Open addressing: a model's start waits for half a million
+// look-ups in it.
+class StringTable {
+ public:
+  void reserve(std::size_t strings);
+  // The id under which an equal string was inserted before, else `id` itself. `text` must outlive
+  // this.
+  std::uint32_t insert(std::string_view text, std::uint32_t id);
+  std::uint32_t find(std::string_view text) const noexcept;  // kNoId where it is missing.
+
+ private:
+  struct Entry {
+    const char* text = nullptr;
+    std::uint32_t size = 0;
+    std::uint32_t id = kNoId;
+    std::size_t hash = 0;
+  };
+  std::size_t slot(std::string_view text, std::size_t hash) const noexcept;
+  std::vector<Entry> entries_ = std::vector<Entry>(2);  // A power of two, at most half full.
+};
+
 class Vocabulary {
  public:
   // `data` outlives this. Throws Error where the data contradict themselves (see Tokenizer).
@@ -55,7 +75,8 @@ class Vocabulary {
   // Bytes of an id as it stands in a text; control tokens too.
   std::string_view bytes(std::uint32_t id) const noexcept;
 
-  // The id of a lone byte; kNoId only in an SPM vocabulary without byte fallback.
+  // The id of a lone byte; kNoId where the vocabulary has none (Falcon's lacks some control
+  // characters, SPM without byte fallback has no bytes at all).
   std::uint32_t byte_id(unsigned char byte) const noexcept { return byte_ids_[byte]; }
 
   const MergeTable& merges() const noexcept { return merges_; }
@@ -72,8 +93,8 @@ class Vocabulary {
   std::string name(std::uint32_t id) const;
 
   const TokenizerData& data_;
-  std::unordered_map<std::string_view, std::uint32_t> by_piece_;
-  std::unordered_map<std::string_view, std::uint32_t> by_word_;  // Byte BPE, where it is asked.
+  StringTable by_piece_;
+  StringTable by_word_;  // Byte BPE, where it is asked.
   std::size_t longest_word_ = 0;
   std::string bytes_;  // All ids' bytes, one after the other.
   std::vector<std::size_t> ends_;
