@@ -143,9 +143,8 @@ void Vocabulary::index_pieces() {
   for (std::uint32_t id = 0; id < size(); ++id) {
     const std::string& piece = data_.pieces[id];
     if (piece.empty()) continue;  // A hole: an id that nothing is encoded as.
-    const auto [it, fresh] = by_piece_.emplace(piece, id);
-    if (!fresh) {
-      corrupt("piece '" + piece + "' stands twice, as ids " + std::to_string(it->second) + " and " +
+    if (const std::uint32_t first = by_piece_.insert(piece, id); first != id) {
+      corrupt("piece '" + piece + "' stands twice, as ids " + std::to_string(first) + " and " +
               std::to_string(id));
     }
     if (may_be_word(type(id))) longest_word_ = std::max(longest_word_, piece.size());
