@@ -17,6 +17,7 @@
 #include "tern/base/version.h"
 #include "tern/capi/tern.h"
 #include "tern/checkpoint/checkpoint.h"
+#include "tern/checkpoint/tokenizer_gguf.h"
 #include "tern/engine/sampler.h"
 #include "tern/kernels/dispatch.h"
 #include "tern/model/forward.h"
@@ -207,6 +208,11 @@ tern_status tern_load(const char* path, const tern_load_options* options, tern_m
     open.i2s = i2s_layout(given.i2s);
     if (given.pre_tokenizer != nullptr) {
       open.pre = tern::checkpoint::pre_tokenizer_by_name(given.pre_tokenizer);
+      if (!open.pre) {
+        throw Error(ErrorCode::kBadArgument, std::string("pre_tokenizer: found '") +
+                                                 given.pre_tokenizer + "', expected one of " +
+                                                 tern::checkpoint::pre_tokenizer_names());
+      }
     }
     if (given.notice != nullptr) {
       open.notice = [&](std::string_view sentence) {
