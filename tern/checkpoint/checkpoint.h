@@ -64,7 +64,8 @@ class Checkpoint {
   // file has. Ternary storage, float matrices that hold only {-s, 0, +s}, and linear layers of a
   // model that is quantised on load ("online") become TernaryMatrix; the file's pages of what was
   // repacked are dropped. Everything else stays a view into this object's mapped file, which must
-  // outlive it.
+  // outlive it. The head of a tied model is its embedding. Throws Error(kBadArgument) for a matrix
+  // that the model does not have.
   virtual Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool) const = 0;
 
   // The tokenizer, where the files have one.
@@ -76,6 +77,10 @@ class Checkpoint {
   virtual std::filesystem::path folder() const { return {}; }
 
  protected:
+  // Throws Error(kCorruptFile) where the tokenizer has more pieces than the embedding has rows
+  // (fewer are right: rows are padded).
+  void check_tokenizer_size() const;
+
   std::string name_;
   arch::ModelConfig config_;
   std::optional<tokenizer::TokenizerData> tokenizer_;

@@ -7,6 +7,7 @@
 #include "tern/base/mapped_file.h"
 #include "tern/checkpoint/gguf_config.h"
 #include "tern/checkpoint/load_matrix.h"
+#include "tern/checkpoint/tokenizer_gguf.h"
 #include "tern/quant/ternary_codec.h"
 #include "tern/tensor/dense_row.h"
 
@@ -56,7 +57,13 @@ GgufCheckpoint::GgufCheckpoint(const std::filesystem::path& path, const OpenOpti
   table_ = TensorTable(rules, config_);
   for (const RoleTensor& tensor : table_.all()) check_storage(tensor);
   tell_i2s_layout(file_, options.notice);
-  (void)with_tokenizer;
+  if (with_tokenizer && file_.find("tokenizer.ggml.model") != nullptr) {
+    tokenizer_ = read_tokenizer_gguf(file_, options.pre, options.notice);
+    check_tokenizer_size();
+  }
+  if (const formats::GgufValue* text = file_.find("tokenizer.chat_template")) {
+    chat_template_ = text->as_string().value_or("");
+  }
 }
 
 void GgufCheckpoint::check_storage(const RoleTensor& tensor) const {

@@ -8,6 +8,7 @@
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
 #include "tern/base/mapped_file.h"
+#include "tern/checkpoint/hf_tokenizer.h"
 #include "tern/checkpoint/load_matrix.h"
 #include "tern/quant/ternary_codec.h"
 
@@ -53,8 +54,12 @@ HfCheckpoint::HfCheckpoint(const std::filesystem::path& folder, const OpenOption
   };
   table_ = TensorTable(rules, config_);
   for (const RoleTensor& tensor : table_.all()) check_storage(tensor);
-  (void)options;
-  (void)with_tokenizer;
+  if (with_tokenizer) {
+    tokenizer_ = read_folder_tokenizer(folder, options.notice);
+    check_tokenizer_size();
+    chat_template_ = read_chat_template(folder);
+    generation_ = read_generation_defaults(folder);
+  }
 }
 
 // tie_word_embeddings decides; where it is missing, whether there is a head. A copy of the
