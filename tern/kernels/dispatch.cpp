@@ -14,7 +14,7 @@ namespace {
 
 // Fastest first, kScalar last.
 #if defined(__x86_64__)
-constexpr std::array kTables{&kScalar};
+constexpr std::array kTables{&kAvx512Vnni, &kAvxVnni, &kAvx2, &kScalar};
 #elif defined(__aarch64__)
 constexpr std::array kTables{&kScalar};
 #else
@@ -22,6 +22,11 @@ constexpr std::array kTables{&kScalar};
 #endif
 
 }  // namespace
+
+bool cpu_has_avx2() noexcept { return cpu_features().avx2; }
+bool cpu_has_avxvnni() noexcept { return cpu_features().avxvnni; }
+bool cpu_has_avx512vnni() noexcept { return cpu_features().avx512vnni; }
+bool cpu_has_neon_dotprod() noexcept { return cpu_features().neon_dotprod; }
 
 std::span<const KernelTable* const> all_tables() noexcept { return kTables; }
 

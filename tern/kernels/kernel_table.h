@@ -91,6 +91,12 @@ struct KernelTable {
   std::size_t int8_macs_per_step;
 };
 
+// What a table's `supported` asks (dispatch.cpp answers, from base/system.h).
+bool cpu_has_avx2() noexcept;
+bool cpu_has_avxvnni() noexcept;
+bool cpu_has_avx512vnni() noexcept;
+bool cpu_has_neon_dotprod() noexcept;
+
 extern const KernelTable kScalar;
 #if defined(__x86_64__)
 extern const KernelTable kAvx2;
