@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -382,6 +383,20 @@ TEST_F(GgufFiles, LeavesNothingBehindOnFailure) {
   EXPECT_THROW(bad.add_tensor("t", DType::kU8, {2}, none), Error);
   EXPECT_THROW(bad.add_tensor("t", DType::kTQ1_0, {2, 100}, none), Error);
   EXPECT_THROW(bad.add_tensor("t", DType::kF32, {1, 1, 1, 1, 1}, none), Error);
+}
+
+// A file that llama.cpp's own writer made: GPT-2's vocabulary.
+TEST(GgufReal, ReadsAVocabulary) {
+  const char* data = std::getenv("TERN_TEST_DATA");
+  if (data == nullptr) GTEST_SKIP() << "TERN_TEST_DATA is not set";
+  const GgufFile file(std::filesystem::path(data) /
+                      "tokenizers/llamacpp-vectors/ggml-vocab-gpt-2.gguf");
+  const auto tokens = file.find("tokenizer.ggml.tokens")->as_strings();
+  ASSERT_TRUE(tokens);
+  EXPECT_EQ(tokens->size(), 50257u);
+  EXPECT_EQ((*tokens)[50256], "<|endoftext|>");
+  EXPECT_EQ(file.find("general.architecture")->as_string(), "gpt2");
+  EXPECT_EQ(file.tensors().size(), 0u);
 }
 
 TEST_F(GgufFiles, NamesAMissingFile) {

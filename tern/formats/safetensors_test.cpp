@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -219,6 +220,15 @@ TEST_F(SafetensorsFiles, ReadsFolders) {
   EXPECT_EQ(folder.tensor("x"), nullptr);
   put_tensors("model.safetensors", {"single"});
   EXPECT_EQ(SafetensorsFolder(folder_).tensors().size(), 1u);
+}
+
+TEST(SafetensorsReal, ReadsAModel) {
+  const char* data = std::getenv("TERN_TEST_DATA");
+  if (data == nullptr) GTEST_SKIP() << "TERN_TEST_DATA is not set";
+  const SafetensorsFolder folder(std::filesystem::path(data) / "models/stories260K");
+  const TensorView* embedding = folder.tensor("model.embed_tokens.weight");
+  ASSERT_NE(embedding, nullptr);
+  EXPECT_EQ(embedding->shape, (std::vector<std::uint64_t>{512, 64}));
 }
 
 TEST_F(SafetensorsFiles, RefusesBadIndexes) {
