@@ -1,0 +1,187 @@
+// config.json: every field that changes the function, right and wrong.
+#include "tern/checkpoint/hf_config.h"
+
+#include <gtest/gtest.h>
+
+#include "tern/checkpoint/checkpoint_test_util.h"
+
+namespace tern::checkpoint {
+namespace {
+
+using namespace test;
+
+// As from a file: literals of a test would be signed numbers, which no JSON text gives.
+Json reread(const Json& json) { return parse_json(json.dump(), "x"); }
+Json llama() { return reread(llama_model().config); }
+
+// The sentence with which the config is refused; "" where it is read.
+template <typename Spoil>
+std::string with(Spoil spoil) {
+  Json json = llama();
+  spoil(json);
+  try {
+    read_hf_config(reread(json), "config.json");
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(HfConfig, TheReleased2B4T) {
+  const HfConfig config = read_hf_config(parse_json(R"({
+    "architectures": ["BitNetForCausalLM"],
+    "auto_map": {"AutoConfig": "configuration_bitnet.BitNetConfig"},
+    "bos_token_id": 128000, "eos_token_id": 128001, "hidden_act": "relu2", "hidden_size": 2560,
+    "initializer_range": 0.02, "intermediate_size": 6912, "max_position_embeddings": 4096,
+    "model_type": "bitnet", "rms_norm_eps": 1e-05, "num_attention_heads": 20,
+    "num_hidden_layers": 30, "num_key_value_heads": 5, "rope_theta": 500000.0,
+    "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true,
+    "vocab_size": 128256,
+    "quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear",
+                            "quantization_mode": "offline"}})",
+                                                    "x"),
+                                         "x");
+  EXPECT_EQ(config.model.arch, arch::ArchitectureId::kBitnetB158);
+  EXPECT_EQ(config.model.head_dim, 128u);
+  EXPECT_EQ(config.model.q_width(), 2560u);
+  EXPECT_EQ(config.model.kv_width(), 640u);
+  EXPECT_EQ(config.model.rope_theta, 500000);
+  EXPECT_EQ(config.model.activation, arch::GateActivation::kReluSquared);
+  EXPECT_EQ(config.storage, HfStorage::kMultiply);
+  EXPECT_EQ(config.tied, true);
+  EXPECT_EQ(config.bos, 128000u);
+  EXPECT_EQ(config.eos, (std::vector<std::uint64_t>{128001}));
+}
+
+TEST(HfConfig, Activations) {
+  EXPECT_EQ(with([](Json& j) { j["hidden_act"] = "swish"; }), "");
+  EXPECT_EQ(with([](Json& j) { j.erase("hidden_act"); }), "");  // Llama's class says silu.
+  expect_parts(with([](Json& j) { j["hidden_act"] = "gelu"; }),
+               {"config.json", "'gelu'", "hidden_act", "relu2 or silu"});
+  Json bitnet = reread(packed_2b4t().config);
+  bitnet.erase("hidden_act");
+  EXPECT_THROW(read_hf_config(bitnet, "x"), Error);
+  bitnet["hidden_act"] = "silu";  // The file decides, not the architecture.
+  EXPECT_EQ(read_hf_config(bitnet, "x").model.activation, arch::GateActivation::kSilu);
+}
+
+TEST(HfConfig, RopeScaling) {
+  Json json = llama();
+  json["rope_scaling"] = {{"factor", 32.0},
+                          {"high_freq_factor", 4.0},
+                          {"low_freq_factor", 1.0},
+                          {"original_max_position_embeddings", 8192},
+                          {"rope_type", "llama3"}};
+  const auto llama3 = read_hf_config(reread(json), "x").model.rope_llama3;
+  ASSERT_TRUE(llama3);
+  EXPECT_EQ(llama3->factor, 32);
+  EXPECT_EQ(llama3->original_context, 8192u);
+
+  json["rope_scaling"] = {{"type", "linear"}, {"factor", 2.5}};
+  EXPECT_EQ(read_hf_config(reread(json), "x").model.rope_linear_factor, 2.5);
+
+  json.erase("rope_scaling");
+  json.erase("rope_theta");
+  json["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 77.0}};
+  EXPECT_EQ(read_hf_config(reread(json), "x").model.rope_theta, 77);
+
+  expect_parts(with([](Json& j) { j["rope_scaling"] = {{"rope_type", "yarn"}, {"factor", 4.0}}; }),
+               {"config.json", "'yarn'", "default, linear or llama3"});
+  expect_parts(with([](Json& j) { j["rope_scaling"] = {{"type", "dynamic"}, {"factor", 4.0}}; }),
+               {"'dynamic'"});
+  expect_parts(with([](Json& j) { j["rope_scaling"] = {{"type", "linear"}}; }), {"factor"});
+  expect_parts(with([](Json& j) { j["rope_scaling"] = "linear"; }), {"\"linear\"", "object"});
+  expect_parts(with([](Json& j) {
+                 j["rope_scaling"] = {{"rope_type", "llama3"},
+                                      {"factor", 8.0},
+                                      {"low_freq_factor", 1.0},
+                                      {"high_freq_factor", 4.0}};
+               }),
+               {"original_max_position_embeddings"});
+  expect_parts(with([](Json& j) {
+                 j["rope_parameters"] = {{"full_attention", {{"rope_type", "default"}}}};
+               }),
+               {"full_attention", "one set"});
+}
+
+TEST(HfConfig, Quantization) {
+  const auto quantized = [](Json fields) {
+    return with([&](Json& j) {
+      j["quantization_config"] = {{"quant_method", "bitnet"}};
+      j["quantization_config"].update(fields);
+    });
+  };
+  EXPECT_EQ(quantized({{"linear_class", "bitlinear"}}), "");
+  expect_parts(quantized({{"quant_method", "gptq"}}), {"config.json", "'gptq'", "bitnet"});
+  expect_parts(quantized({{"linear_class", "other"}}), {"'other'", "autobitlinear"});
+  expect_parts(quantized({{"quantization_mode", "half"}}), {"'half'", "offline"});
+  expect_parts(quantized({{"use_rms_norm", true}}), {"use_rms_norm"});
+  expect_parts(quantized({{"modules_to_not_convert", "lm_head"}}), {"modules_to_not_convert"});
+  Json json = llama();
+  json["quantization_config"] = {{"quant_method", "bitnet"}};
+  EXPECT_EQ(read_hf_config(reread(json), "x").storage, HfStorage::kDivide);
+  json["quantization_config"]["quantization_mode"] = "online";
+  EXPECT_EQ(read_hf_config(reread(json), "x").storage, HfStorage::kLatent);
+  json.erase("quantization_config");
+  EXPECT_EQ(read_hf_config(reread(json), "x").storage, HfStorage::kPlain);
+}
+
+TEST(HfConfig, WhatChangesTheFunctionIsRefused) {
+  expect_parts(with([](Json& j) { j["partial_rotary_factor"] = 0.5; }),
+               {"partial_rotary_factor", "0.5", "expected 1"});
+  expect_parts(with([](Json& j) { j["use_sliding_window"] = true; }), {"use_sliding_window"});
+  expect_parts(with([](Json& j) { j["num_experts"] = 8; }), {"num_experts", "8"});
+  expect_parts(with([](Json& j) { j["final_logit_softcapping"] = 30.0; }), {"softcapping"});
+  expect_parts(with([](Json& j) { j["weight_bits"] = 2; }), {"weight_bits"});
+  expect_parts(with([](Json& j) { j["layer_types"] = {"sliding_attention"}; }),
+               {"sliding_attention", "full_attention"});
+  EXPECT_EQ(with([](Json& j) {
+              j["partial_rotary_factor"] = 1.0;
+              j["final_logit_softcapping"] = nullptr;
+              j["sliding_window"] = nullptr;
+              j["pretraining_tp"] = 1;
+              j["attention_dropout"] = 0.0;
+            }),
+            "");
+}
+
+TEST(HfConfig, Architectures) {
+  expect_parts(with([](Json& j) { j["architectures"] = {"MistralForCausalLM"}; }),
+               {"MistralForCausalLM", "BitNetForCausalLM", "LlamaForCausalLM"});
+  expect_parts(with([](Json& j) { j["model_type"] = "mistral"; }), {"mistral"});
+  expect_parts(with([](Json& j) { j["architectures"] = 3; }), {"architectures", "3"});
+  EXPECT_EQ(with([](Json& j) { j.erase("architectures"); }), "");
+  EXPECT_EQ(with([](Json& j) { j.erase("model_type"); }), "");
+}
+
+TEST(HfConfig, Sizes) {
+  for (const char* key : {"hidden_size", "intermediate_size", "num_hidden_layers",
+                          "num_attention_heads", "vocab_size"}) {
+    expect_parts(with([&](Json& j) { j.erase(key); }), {"config.json", key, "missing"});
+    expect_parts(with([&](Json& j) { j[key] = 0; }), {"config.json", "0", "expected"});
+    expect_parts(with([&](Json& j) { j[key] = std::uint64_t{1} << 63; }),
+                 {"config.json", "9223372036854775808", "expected"});
+    expect_parts(with([&](Json& j) { j[key] = -1; }), {"config.json", key, "-1"});
+    expect_parts(with([&](Json& j) { j[key] = "8"; }), {"config.json", key, "\"8\""});
+  }
+  expect_parts(with([](Json& j) { j["num_key_value_heads"] = 0; }), {"key-value heads of 0"});
+  expect_parts(with([](Json& j) { j["num_attention_heads"] = 3; }), {"8", "3 attention heads"});
+  expect_parts(with([](Json& j) { j["head_dim"] = 3; }), {"head size of 3", "even"});
+  expect_parts(with([](Json& j) { j["rms_norm_eps"] = 0; }), {"rms_norm_eps"});
+  expect_parts(with([](Json& j) { j["rope_theta"] = -5; }), {"RoPE base"});
+  expect_parts(with([](Json& j) { j["eos_token_id"] = "end"; }), {"eos_token_id", "\"end\""});
+  expect_parts(with([](Json& j) { j["tie_word_embeddings"] = 1; }), {"tie_word_embeddings"});
+}
+
+TEST(HfConfig, ModulesThatAreNotConverted) {
+  const std::vector<std::string> entries{"lm_head", "model.layers.3", "mlp.down_proj"};
+  EXPECT_TRUE(is_not_converted(entries, "lm_head.weight"));
+  EXPECT_TRUE(is_not_converted(entries, "model.layers.3.self_attn.q_proj.weight"));
+  EXPECT_TRUE(is_not_converted(entries, "model.layers.0.mlp.down_proj.weight"));
+  EXPECT_FALSE(is_not_converted(entries, "model.layers.30.self_attn.q_proj.weight"));
+  EXPECT_FALSE(is_not_converted(entries, "model.layers.0.mlp.up_proj.weight"));
+  EXPECT_FALSE(is_not_converted({""}, "lm_head.weight"));
+}
+
+}  // namespace
+}  // namespace tern::checkpoint
