@@ -31,7 +31,15 @@ checkpoint::OpenOptions ModelOptions::open_options() const {
   checkpoint::OpenOptions options;
   if (i2s == "arm") options.i2s = formats::I2SLayout::kArm;
   if (i2s == "1x4") options.i2s = formats::I2SLayout::k1x4;
-  if (!pre.empty()) options.pre = checkpoint::pre_tokenizer_by_name(pre);
+  if (!pre.empty()) {
+    options.pre = checkpoint::pre_tokenizer_by_name(pre);
+    if (!options.pre) {
+      throw Error(ErrorCode::kBadArgument,
+                  fmt::format("--pre {} found, expected llama-bpe, gpt-2, qwen2, falcon, falcon3 or "
+                              "default",
+                              pre));
+    }
+  }
   options.notice = stderr_notice();
   return options;
 }

@@ -1,0 +1,60 @@
+// `tern convert`: any readable model to GGUF or a Hugging Face folder.
+#include <fmt/core.h>
+
+#include <optional>
+
+#include "tern/base/error.h"
+#include "tern/cli/command.h"
+#include "tern/cli/options.h"
+#include "tern/convert/convert.h"
+
+namespace tern::cli {
+namespace {
+
+std::optional<DType> type_of(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  const auto type = dtype_by_name(name);
+  if (!type) {
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("type '{}' found, expected a name such as TQ2_0, I2_S or F16", name));
+  }
+  return type;
+}
+
+}  // namespace
+
+int run_convert(std::span<const std::string> args) {
+  CLI::App app("Converts any readable model to GGUF or a Hugging Face folder.", "tern convert");
+  ModelOptions model;
+  std::string out, type, embedding_type, linear_class;
+  add_model_options(app, model);
+  app.add_option("OUT,-o,--output", out,
+                 "a name that ends in .gguf, or a folder that does not exist")
+      ->required();
+  app.add_option("--type", type,
+                 "body of a GGUF: TQ2_0 (default), TQ1_0, I2_S, IQ2_BN, F16, BF16, F32; "
+                 "full-precision models: F16, BF16, F32, Q8_0 (default: as they are)");
+  app.add_option("--embedding-type", embedding_type,
+                 "embedding and head of a GGUF: F16, BF16, F32, Q8_0, Q6_K (default: F16 where "
+                 "that is exact, else as they are)");
+  app.add_option("--linear-class", linear_class,
+                 "of a folder: autobitlinear (scales multiply) or bitlinear (they divide); "
+                 "default: the architecture's custom")
+      ->check(CLI::IsMember({"autobitlinear", "bitlinear"}));
+  parse(app, args);
+
+  convert::ConvertOptions options;
+  options.type = type_of(type);
+  options.embedding_type = type_of(embedding_type);
+  if (!linear_class.empty()) {
+    options.linear_class = linear_class == "bitlinear" ? convert::LinearClass::kBitLinear
+                                                       : convert::LinearClass::kAutoBitLinear;
+  }
+  ThreadPool pool(model.thread_count());
+  const auto checkpoint = checkpoint::open_checkpoint(model.path(), model.open_options());
+  convert::convert(*checkpoint, out, options, pool, stderr_notice(), stderr_progress());
+  say(fmt::format("{} written", out));
+  return 0;
+}
+
+}  // namespace tern::cli
