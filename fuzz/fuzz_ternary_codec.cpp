@@ -18,9 +18,10 @@ namespace {
 using tern::DType;
 using tern::TernaryMatrix;
 
-constexpr std::array kTypes{DType::kTQ1_0,  DType::kTQ2_0,     DType::kI2S,      DType::kI2SArm,
-                            DType::kI2S1x4, DType::kQ2_0G64,   DType::kQ2_0G128, DType::kIQ1_BN,
-                            DType::kIQ2_BN, DType::kIQ2_BN_R4, DType::kU8};  // U8: HF packed.
+constexpr std::array kTypes{DType::kTQ1_0,     DType::kTQ2_0,  DType::kI2S,
+                            DType::kI2SArm,    DType::kI2S1x4, DType::kQ2_0G64,
+                            DType::kQ2_0G128,  DType::kIQ1_BN, DType::kIQ2_BN,
+                            DType::kIQ2_BN_R4, DType::kU8,     DType::kPTQ1_0};  // U8: HF packed.
 
 tern::ThreadPool& pool() {
   static tern::ThreadPool one(1);

@@ -73,6 +73,7 @@ save("gguf", "ternary", gguf([], [
     ("iq2", (64,), 135, bytes(4) + codes(16)), ("r4", (64, 4), 335, bytes(16) + codes(64))]))
 save("gguf", "q2_0_groups_of_64", gguf([], [("w", (256, 4), 42, codes(4 * 72))]))
 save("gguf", "q2_0_groups_of_128", gguf([], [("w", (256, 8), 42, codes(8 * 68))]))
+save("gguf", "prism", gguf([], [("a", (256, 2), 142, codes(136)), ("b", (256, 2), 143, codes(112))]))
 save("gguf", "tl1", gguf([], [("w", (256, 4), 38, codes(256))]))
 
 
@@ -100,7 +101,7 @@ save("safetensors", "scalar_and_empty", safetensors({
 
 # Type, rows - 1, columns / block - 1, then the tensor. The types in the order of the fuzzer's table.
 for index, tail in enumerate((HALF, HALF, bytes(28), bytes(28), bytes(28), b"", b"", b"", b"", b"",
-                              b"")):
+                              b"", HALF)):
     save("ternary_codec", f"type{index}", bytes([index, 3, 1]) + codes(96) + tail)
 save("ternary_codec", "tq2_one_block", bytes([1, 0, 0]) + codes(64) + HALF)
 save("ternary_codec", "q2_group", bytes([6, 1, 1]) + HALF + codes(32))

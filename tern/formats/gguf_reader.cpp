@@ -80,6 +80,7 @@ class Parser {
                          ErrorCode code = ErrorCode::kCorruptFile) const {
     throw Error(code, file_ + ": " + sentence);
   }
+  static bool is_prism(std::uint32_t id) { return id == kGgufPQ2_0 || id == kGgufPTQ1_0; }
   static std::string of(const Description& tensor) {
     return "tensor " + quote_name(tensor.view.name);
   }
@@ -308,6 +309,12 @@ void Parser::settle_types(std::vector<Description>& tensors, std::uint64_t data_
            std::to_string(tensors[i].offset) + " of the data, but " +
            (outside ? "the data ends" : "another tensor begins") + " after " +
            std::to_string(room[i]));
+    }
+    if (is_prism(tensors[i].id) && room[i] - bytes >= alignment) {
+      fail(of(tensors[i]) + " has type " + std::to_string(tensors[i].id) + ", and its " +
+               std::to_string(room[i]) + " bytes do not fit " + std::string(dtype_name(view.type)) +
+               " of shape " + shape_text(view.shape),
+           ErrorCode::kUnsupported);
     }
     const std::uint64_t data_start = bytes_.size() - data_size;
     view.bytes = bytes_.subspan(static_cast<std::size_t>(data_start + tensors[i].offset),

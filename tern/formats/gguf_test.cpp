@@ -291,6 +291,22 @@ TEST(Gguf, TellsTheTwoQ2_0Apart) {
   EXPECT_EQ(GgufFile(only64.bytes, "m").tensor("w")->type, DType::kQ2_0G64);
 }
 
+TEST(Gguf, ReadsPrismTypesThatFit) {
+  Builder b;  // 4 rows of 512: 136 bytes a row as PQ2_0, 112 as PTQ1_0.
+  b.head(2, 0).tensor("w", {512, 4}, 142, 0).tensor("v", {512, 4}, 143, 544);
+  b.pad().data(544).data(448);
+  const GgufFile file(b.bytes, "m");
+  EXPECT_EQ(file.tensor("w")->type, DType::kQ2_0G128);
+  EXPECT_EQ(file.tensor("v")->type, DType::kPTQ1_0);
+  EXPECT_EQ(file.tensor("v")->bytes.size(), 448u);
+  Builder other;  // What ik_llama.cpp once wrote under 142 takes 4 + 512 / 4 bytes a row.
+  other.head(1, 0).tensor("w", {512, 4}, 142, 0).pad().data(528);
+  expect_refused(other.bytes, "takes 544 bytes");
+  Builder large;
+  large.head(1, 0).tensor("w", {512, 4}, 143, 0).pad().data(480);
+  expect_refused(large.bytes, "do not fit PTQ1_0");
+}
+
 class GgufFiles : public ::testing::Test {
  protected:
   void SetUp() override {

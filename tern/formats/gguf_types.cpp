@@ -12,12 +12,24 @@ struct Row {
 };
 
 constexpr std::array kRows{
-    Row{0, DType::kF32},         Row{1, DType::kF16},      Row{2, DType::kQ4_0},
-    Row{8, DType::kQ8_0},        Row{14, DType::kQ6_K},    Row{24, DType::kI8},
-    Row{25, DType::kI16},        Row{26, DType::kI32},     Row{27, DType::kI64},
-    Row{28, DType::kF64},        Row{30, DType::kBF16},    Row{34, DType::kTQ1_0},
-    Row{35, DType::kTQ2_0},      Row{134, DType::kIQ1_BN}, Row{135, DType::kIQ2_BN},
+    Row{0, DType::kF32},
+    Row{1, DType::kF16},
+    Row{2, DType::kQ4_0},
+    Row{8, DType::kQ8_0},
+    Row{14, DType::kQ6_K},
+    Row{24, DType::kI8},
+    Row{25, DType::kI16},
+    Row{26, DType::kI32},
+    Row{27, DType::kI64},
+    Row{28, DType::kF64},
+    Row{30, DType::kBF16},
+    Row{34, DType::kTQ1_0},
+    Row{35, DType::kTQ2_0},
+    Row{134, DType::kIQ1_BN},
+    Row{135, DType::kIQ2_BN},
     Row{335, DType::kIQ2_BN_R4},
+    Row{kGgufPQ2_0, DType::kQ2_0G128},
+    Row{kGgufPTQ1_0, DType::kPTQ1_0},
 };
 
 }  // namespace
@@ -43,7 +55,7 @@ std::string why_unknown_gguf_id(std::uint32_t id) {
   }
   return "has type " + std::to_string(id) +
          ", which tern does not read; expected F32, F16, BF16, F64, Q8_0, Q6_K, Q4_0, an integer "
-         "type, TQ1_0, TQ2_0, I2_S, Q2_0, IQ1_BN, IQ2_BN or IQ2_BN_R4";
+         "type, TQ1_0, TQ2_0, I2_S, Q2_0, PTQ1_0, IQ1_BN, IQ2_BN or IQ2_BN_R4";
 }
 
 std::optional<std::uint32_t> gguf_id_of_dtype(DType type) noexcept {

@@ -39,6 +39,8 @@ const Golden kGoldens[] = {
      golden::kQ2_0G64Bytes},
     {DType::kQ2_0G128, 2, 512, kGroup, 128, golden::kQ2_0G128Digits, golden::kQ2_0G128Scales,
      golden::kQ2_0G128Bytes},
+    {DType::kPTQ1_0, 2, 256, kGroup, 128, golden::kPTQ1_0Digits, golden::kPTQ1_0Scales,
+     golden::kPTQ1_0Bytes},
     {DType::kI2S, 4, 256, kTensor, 0, golden::kI2SDigits, golden::kI2SScales, golden::kI2SBytes},
     {DType::kI2SArm, 4, 64, kTensor, 0, golden::kI2SArmDigits, golden::kI2SArmScales,
      golden::kI2SArmBytes},
@@ -140,7 +142,8 @@ TEST_P(TernaryGoldens, FindsBadCodesAndScales) {
     EXPECT_NE(error.find("row "), std::string::npos) << error;
     bad_codes += code ? 1 : 0;
   }
-  const bool base3 = g.type == DType::kTQ1_0 || g.type == DType::kIQ1_BN;
+  const bool base3 =
+      g.type == DType::kTQ1_0 || g.type == DType::kPTQ1_0 || g.type == DType::kIQ1_BN;
   EXPECT_EQ(bad_codes, base3 ? 0 : g.rows * g.cols / 4);
 }
 

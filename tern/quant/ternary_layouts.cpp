@@ -80,16 +80,22 @@ void tq2_write(const std::uint8_t* codes, std::size_t cols, std::span<const floa
 }
 
 // TQ1_0: per 256 weights 32 bytes of five digits, 16 of five, 4 of four, then the f16 scale.
-struct Tq1Part {
+// PTQ1_0: half of everything.
+struct Base3Part {
   std::size_t bytes;
   unsigned digits;
 };
-constexpr std::array<Tq1Part, 3> kTq1Parts{{{32, 5}, {16, 5}, {4, 4}}};
+template <std::size_t kGroup>
+constexpr std::array<Base3Part, 3> kBase3Parts{
+    {{kGroup / 8, 5}, {kGroup / 16, 5}, {kGroup / 64, 4}}};
+template <std::size_t kGroup>
+constexpr std::size_t kBase3Bytes = kGroup / 8 + kGroup / 16 + kGroup / 64 + 2;
 
-void tq1_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
-  const std::uint8_t* in = s.data + row * (s.cols / 256) * 54;
-  for (std::size_t b = 0; b < s.cols / 256; ++b, in += 2) {
-    for (const Tq1Part& part : kTq1Parts) {
+template <std::size_t kGroup>
+void base3_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
+  const std::uint8_t* in = s.data + row * (s.cols / kGroup) * kBase3Bytes<kGroup>;
+  for (std::size_t b = 0; b < s.cols / kGroup; ++b, in += 2) {
+    for (const Base3Part& part : kBase3Parts<kGroup>) {
       for (unsigned n = 0; n < part.digits; ++n, codes += part.bytes) {
         for (std::size_t j = 0; j < part.bytes; ++j) codes[j] = digit_of_five(in[j], kPowers[n]);
       }
@@ -98,14 +104,15 @@ void tq1_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
   }
 }
 
-float tq1_scale(const TernarySource& s, std::size_t row, std::size_t group) {
-  return load_f16(s.data + (row * (s.cols / 256) + group) * 54 + 52);
+template <std::size_t kGroup>
+float base3_scale(const TernarySource& s, std::size_t row, std::size_t group) {
+  return load_f16(s.data + (row * (s.cols / kGroup) + group + 1) * kBase3Bytes<kGroup> - 2);
 }
 
 void tq1_write(const std::uint8_t* codes, std::size_t cols, std::span<const float> scales,
                std::uint8_t* out) {
   for (std::size_t b = 0; b < cols / 256; ++b, out += 2) {
-    for (const Tq1Part& part : kTq1Parts) {
+    for (const Base3Part& part : kBase3Parts<256>) {
       for (std::size_t j = 0; j < part.bytes; ++j) {
         std::array<std::uint8_t, 5> five{};  // The fifth of four is 0, as GGML writes it.
         for (unsigned n = 0; n < part.digits; ++n) five[n] = codes[n * part.bytes + j];
@@ -210,13 +217,14 @@ float iq1_bn_scale(const TernarySource& s, std::size_t row, std::size_t /*group*
 
 using enum ScaleKind;
 constexpr std::array kCodecs{
-    TernaryCodec{DType::kTQ1_0, kGroup, 256, tq1_codes, tq1_scale, tq1_write},
+    TernaryCodec{DType::kTQ1_0, kGroup, 256, base3_codes<256>, base3_scale<256>, tq1_write},
     TernaryCodec{DType::kTQ2_0, kGroup, 256, tq2_codes, tq2_scale, tq2_write},
     TernaryCodec{DType::kI2S, kTensor, 0, i2s_codes, i2s_scale, i2s_write},
     TernaryCodec{DType::kI2SArm, kTensor, 0, i2s_arm_codes, i2s_scale, nullptr},
     TernaryCodec{DType::kI2S1x4, kTensor, 0, i2s_1x4_codes, i2s_scale, nullptr},
     TernaryCodec{DType::kQ2_0G64, kGroup, 64, q2_codes<64>, q2_scale<64>, nullptr},
     TernaryCodec{DType::kQ2_0G128, kGroup, 128, q2_codes<128>, q2_scale<128>, nullptr},
+    TernaryCodec{DType::kPTQ1_0, kGroup, 128, base3_codes<128>, base3_scale<128>, nullptr},
     TernaryCodec{DType::kIQ1_BN, kRow, 0, iq1_bn_codes, iq1_bn_scale, nullptr},
     TernaryCodec{DType::kIQ2_BN, kRow, 0, iq2_bn_codes, iq2_bn_scale, iq2_bn_write},
     TernaryCodec{DType::kIQ2_BN_R4, kRow, 0, iq2_bn_r4_codes, iq2_bn_r4_scale, nullptr},

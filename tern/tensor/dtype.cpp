@@ -39,6 +39,7 @@ constexpr std::array kRows{
     Row{DType::kI2S1x4, "I2_S(1x4)", 4, 1, 0, 32, 4, true},
     Row{DType::kQ2_0G64, "Q2_0(64)", 64, 18, 0, 0, 1, true},
     Row{DType::kQ2_0G128, "Q2_0(128)", 128, 34, 0, 0, 1, true},
+    Row{DType::kPTQ1_0, "PTQ1_0", 128, 28, 0, 0, 1, true},
     Row{DType::kIQ1_BN, "IQ1_BN", 64, 13, 2, 0, 1, true},
     Row{DType::kIQ2_BN, "IQ2_BN", 64, 16, 4, 0, 1, true},
     Row{DType::kIQ2_BN_R4, "IQ2_BN_R4", 64, 16, 4, 0, 4, true},

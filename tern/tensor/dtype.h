@@ -18,6 +18,7 @@ enum class DType : std::uint8_t {
   kI2SArm,      // The same type id, written by an ARM build.
   kI2S1x4,      // The same type id, four rows interleaved.
   kQ2_0G64, kQ2_0G128,
+  kPTQ1_0,      // TQ1_0's code in groups of 128.
   kIQ1_BN, kIQ2_BN, kIQ2_BN_R4,
 };
 

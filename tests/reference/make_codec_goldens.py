@@ -43,18 +43,19 @@ def tq2_0(w, scales):
     return out
 
 
-def tq1_0(w, scales):
+def tq1_0(w, scales, group=256):
+    """TQ1_0, and with group 128 PTQ1_0."""
     out = b""
     for r, row in enumerate(w):
-        for b in range(len(row) // 256):
-            u = row[256 * b:256 * b + 256] + 1
+        for b in range(len(row) // group):
+            u = row[group * b:group * (b + 1)] + 1
             block = bytearray()
-            for j in range(32):
-                block.append(ceil_243(sum(int(u[j + 32 * n]) * 3 ** (4 - n) for n in range(5))))
-            for j in range(16):
-                block.append(ceil_243(sum(int(u[160 + j + 16 * n]) * 3 ** (4 - n) for n in range(5))))
-            for j in range(4):
-                block.append(ceil_243(sum(int(u[240 + j + 4 * n]) * 3 ** (4 - n) for n in range(4))))
+            first = 0
+            for n_bytes, n_digits in ((group // 8, 5), (group // 16, 5), (group // 64, 4)):
+                for j in range(n_bytes):
+                    v = sum(int(u[first + j + n_bytes * n]) * 3 ** (4 - n) for n in range(n_digits))
+                    block.append(ceil_243(v))
+                first += n_bytes * n_digits
             out += bytes(block) + f16(scales[r][b])
     return out
 
@@ -236,6 +237,10 @@ q = np.clip(np.rint((m * inverse).astype(np.float32)), -1, 1).astype(int)
 emit("kLatentFloats", m.tobytes().hex())
 emit("kLatentScale", mean.tobytes().hex())
 emit("kLatentDigits", "".join("-0+"[d + 1] for d in q.reshape(-1)))
+
+w = digits(2, 256)
+s = half_scales(2, 2)
+emit_case("PTQ1_0", w, tq1_0(w, s, 128), s)
 
 lines += ["", "}  // namespace tern::quant::golden", ""]
 with open(OUT, "w") as file:
