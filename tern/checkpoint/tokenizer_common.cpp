@@ -102,15 +102,13 @@ void add_token(TokenizerData& data, AddedToken token, std::string_view name) {
     data.types.resize(token.id + 1, TokenType::kUnused);
     if (!data.scores.empty()) data.scores.resize(token.id + 1);
   }
+  const auto same = std::find_if(data.added.begin(), data.added.end(),
+                                 [&](const AddedToken& t) { return t.id == token.id; });
   std::string& piece = data.pieces[token.id];
-  if (data.kind == tokenizer::TokenizerKind::kSpmBpe && piece != token.content &&
-      std::any_of(data.added.begin(), data.added.end(), [&](const AddedToken& t) {
-        return t.id == token.id && t.content == token.content;
-      })) {
-    // A user-defined SentencePiece piece with blanks: spelt with U+2581 in the vocabulary.
-  } else if (piece.empty()) {
-    piece = token.content;
-  } else if (piece != token.content) {
+  if (piece.empty()) piece = token.content;
+  // A user-defined SentencePiece piece is spelt with U+2581 for the blanks of its content.
+  const bool known = same != data.added.end() && same->content == token.content;
+  if (piece != token.content && !known) {
     corrupt(name, "added token '" + token.content + "' has id " + std::to_string(token.id) +
                       ", which is the piece '" + piece + "'");
   }
@@ -118,8 +116,6 @@ void add_token(TokenizerData& data, AddedToken token, std::string_view name) {
   if (type != TokenType::kUnknown && type != TokenType::kByte) {
     type = token.special ? TokenType::kControl : TokenType::kUserDefined;
   }
-  const auto same = std::find_if(data.added.begin(), data.added.end(),
-                                 [&](const AddedToken& t) { return t.id == token.id; });
   if (same == data.added.end()) {
     data.added.push_back(std::move(token));
   } else {
