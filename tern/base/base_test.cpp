@@ -64,7 +64,9 @@ TEST_F(TemporaryFolder, AtomicFolderRefusesAFullOneAndLeavesNothing) {
   AtomicFile file(folder_ / "full" / "x");
   file.commit();
   EXPECT_THROW(AtomicFolder(folder_ / "full"), Error);
-  { AtomicFolder abandoned(folder_ / "new"); }
+  {
+    AtomicFolder abandoned(folder_ / "new");
+  }
   EXPECT_EQ(entries(), 1u);
   AtomicFolder kept(folder_ / "new");
   kept.commit();

@@ -16,15 +16,15 @@ constexpr int kMaxDepth = 256;
                         const char* expected) {
   std::string shown = dump_json(found);
   if (shown.size() > 60) shown = shown.substr(0, 57) + "...";
-  throw Error(ErrorCode::kCorruptFile, std::string(what) + ": field '" + key + "' is " + shown +
-                                           ", expected " + expected);
+  throw Error(ErrorCode::kCorruptFile,
+              std::string(what) + ": field '" + key + "' is " + shown + ", expected " + expected);
 }
 
 // A field that is there and not null, else nullptr.
 const Json* find(const Json& json, const char* key, std::string_view what) {
   if (!json.is_object()) {
-    throw Error(ErrorCode::kCorruptFile,
-                std::string(what) + ": found " + json.type_name() + " where an object was expected");
+    throw Error(ErrorCode::kCorruptFile, std::string(what) + ": found " + json.type_name() +
+                                             " where an object was expected");
   }
   const auto it = json.find(key);
   return it == json.end() || it->is_null() ? nullptr : &*it;
@@ -62,8 +62,8 @@ Json parse_json(std::string_view text, std::string_view what) {
 }
 
 Json parse_json(std::span<const std::byte> bytes, std::string_view what) {
-  return parse_json(
-      std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()), what);
+  return parse_json(std::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size()),
+                    what);
 }
 
 std::string dump_json(const Json& json, int indent) {

@@ -34,7 +34,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) fail(path, "open");
 
-  struct stat info {};
+  struct stat info{};
   if (::fstat(file.fd, &info) != 0) fail(path, "stat");
   if (!S_ISREG(info.st_mode)) {
     throw Error(ErrorCode::kIo, path.string() + ": not a regular file");

@@ -28,9 +28,9 @@ CpuFeatures detect() noexcept {
   __builtin_cpu_init();
   f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c");
-  f.avx512vnni = f.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                 __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                 __builtin_cpu_supports("avx512vnni");
+  f.avx512vnni = f.avx2 && __builtin_cpu_supports("avx512f") &&
+                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   f.avx512vbmi = f.avx512vnni && __builtin_cpu_supports("avx512vbmi");
   // g++ 12 has no name for AVX-VNNI here: leaf 7, subleaf 1, EAX bit 4.
   unsigned eax = 7, ebx = 0, ecx = 1, edx = 0;
@@ -79,7 +79,7 @@ std::uint64_t physical_memory() noexcept {
 }
 
 std::uint64_t peak_resident_bytes() noexcept {
-  struct rusage usage {};
+  struct rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
@@ -94,7 +94,7 @@ bool stdout_is_terminal() noexcept { return ::isatty(STDOUT_FILENO) == 1; }
 bool stderr_is_terminal() noexcept { return ::isatty(STDERR_FILENO) == 1; }
 
 int terminal_width() noexcept {
-  struct winsize size {};
+  struct winsize size{};
   if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 80;
   return size.ws_col;
 }
@@ -118,7 +118,7 @@ std::string executable_folder() {
 
 InterruptGuard::InterruptGuard() {
   g_pressed = 0;
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = on_interrupt;
   ::sigaction(SIGINT, &action, &g_previous);
 }

@@ -20,7 +20,7 @@ struct CpuFeatures {
 };
 const CpuFeatures& cpu_features() noexcept;
 
-std::string cpu_model();                  // "AMD EPYC ...", or "unknown".
+std::string cpu_model();                   // "AMD EPYC ...", or "unknown".
 std::uint64_t physical_memory() noexcept;  // Bytes; 0 where it cannot be told.
 std::uint64_t peak_resident_bytes() noexcept;
 

@@ -60,7 +60,9 @@ void ThreadPool::run(FunctionRef<void(std::size_t)> step) {
   // A worker counts itself asleep before it looks at the generation a last time (work()), so either
   // it sees the new generation or it is seen here.
   if (asleep_.load() > 0) {
-    { const std::lock_guard lock(mutex_); }
+    {
+      const std::lock_guard lock(mutex_);
+    }
     wake_.notify_all();
   }
   call(0);

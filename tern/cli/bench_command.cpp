@@ -64,8 +64,9 @@ class TemporaryFile {
 
 void add_options(CLI::App& app, BenchOptions& o) {
   add_model_options(app, o.model, false);
-  app.add_option("--shape", o.shape,
-                 "measure random weights of a published shape instead of a model (bitnet-2b4t, ...)");
+  app.add_option(
+      "--shape", o.shape,
+      "measure random weights of a published shape instead of a model (bitnet-2b4t, ...)");
   app.add_option("--type", o.type, "storage of the shape's body")->capture_default_str();
   app.add_option("--embedding-type", o.embedding_type, "storage of the shape's embedding and head")
       ->capture_default_str();
@@ -91,7 +92,8 @@ void add_options(CLI::App& app, BenchOptions& o) {
       ->capture_default_str();
 }
 
-// A speed without the right answer is no speed: the first ternary matrix, some rows, against scalar.
+// A speed without the right answer is no speed: the first ternary matrix, some rows, against
+// scalar.
 void check_kernels(const model::Model& model, ThreadPool& pool) {
   for (const model::LayerWeights& layer : model.layers()) {
     const auto* w = std::get_if<TernaryMatrix>(&layer.down.weight);
@@ -211,7 +213,8 @@ void print_rows(const BenchOptions& o, const std::string& name, const model::Mod
     return;
   }
   if (o.output == "csv") {
-    fmt::print("model,kernels,threads,test,tokens_per_second,deviation,read_gb_s,int8_gmac_s,share\n");
+    fmt::print(
+        "model,kernels,threads,test,tokens_per_second,deviation,read_gb_s,int8_gmac_s,share\n");
     for (const Row& r : rows) {
       fmt::print("{},{},{},{},{:.3f},{:.3f},{:.2f},{:.1f},{:.4f}\n", name, isa, r.threads, r.test,
                  r.mean, r.deviation, r.ceilings.read / 1e9, r.ceilings.int8_macs / 1e9, r.share);
@@ -219,18 +222,22 @@ void print_rows(const BenchOptions& o, const std::string& name, const model::Mod
     return;
   }
   fmt::print("{}, {} kernels, {}\n\n", name, isa, cpu_model());
-  fmt::print("| threads | test  | tokens/s         | read GB/s | int8 GMAC/s | share of ceiling |\n");
-  fmt::print("|--------:|-------|-----------------:|----------:|------------:|-----------------:|\n");
+  fmt::print(
+      "| threads | test  | tokens/s         | read GB/s | int8 GMAC/s | share of ceiling |\n");
+  fmt::print(
+      "|--------:|-------|-----------------:|----------:|------------:|-----------------:|\n");
   for (const Row& r : rows) {
-    fmt::print("| {:>7} | {:<5} | {:>8.2f} ± {:>5.2f} | {:>9.1f} | {:>11.0f} | {:>8.2f} of {:<4} |\n",
-               r.threads, r.test, r.mean, r.deviation, r.ceilings.read / 1e9,
-               r.ceilings.int8_macs / 1e9, r.share, r.test.starts_with("tg") ? "read" : "int8");
+    fmt::print(
+        "| {:>7} | {:<5} | {:>8.2f} ± {:>5.2f} | {:>9.1f} | {:>11.0f} | {:>8.2f} of {:<4} |\n",
+        r.threads, r.test, r.mean, r.deviation, r.ceilings.read / 1e9, r.ceilings.int8_macs / 1e9,
+        r.share, r.test.starts_with("tg") ? "read" : "int8");
   }
-  fmt::print("\nA token reads {:.0f} MB of weights and takes {:.2f} G ternary multiply-adds; peak "
-             "memory {:.0f} MB.\n",
-             static_cast<double>(model.bytes_per_token()) / 1e6,
-             static_cast<double>(model.ternary_macs_per_token()) / 1e9,
-             static_cast<double>(peak_resident_bytes()) / 1e6);
+  fmt::print(
+      "\nA token reads {:.0f} MB of weights and takes {:.2f} G ternary multiply-adds; peak "
+      "memory {:.0f} MB.\n",
+      static_cast<double>(model.bytes_per_token()) / 1e6,
+      static_cast<double>(model.ternary_macs_per_token()) / 1e9,
+      static_cast<double>(peak_resident_bytes()) / 1e6);
 }
 
 }  // namespace
@@ -259,8 +266,8 @@ int run_bench(std::span<const std::string> args) {
   }
   o.model.threads = *std::ranges::max_element(o.threads);
   LoadedModel loaded = open_model(o.model, false);
-  const std::size_t longest = std::max(*std::ranges::max_element(o.prompts),
-                                       *std::ranges::max_element(o.generations));
+  const std::size_t longest =
+      std::max(*std::ranges::max_element(o.prompts), *std::ranges::max_element(o.generations));
   loaded.load_weights(longest);
   check_kernels(*loaded.model, *loaded.pool);
   loaded.pool.reset();  // Its threads would stand beside those that are measured.

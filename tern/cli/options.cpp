@@ -34,10 +34,11 @@ checkpoint::OpenOptions ModelOptions::open_options() const {
   if (!pre.empty()) {
     options.pre = checkpoint::pre_tokenizer_by_name(pre);
     if (!options.pre) {
-      throw Error(ErrorCode::kBadArgument,
-                  fmt::format("--pre {} found, expected llama-bpe, gpt-2, qwen2, falcon, falcon3 or "
-                              "default",
-                              pre));
+      throw Error(
+          ErrorCode::kBadArgument,
+          fmt::format("--pre {} found, expected llama-bpe, gpt-2, qwen2, falcon, falcon3 or "
+                      "default",
+                      pre));
     }
   }
   options.notice = stderr_notice();

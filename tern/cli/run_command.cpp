@@ -31,7 +31,8 @@ struct RunOptions {
 
 void add_options(CLI::App& app, RunOptions& o) {
   add_model_options(app, o.model);
-  auto* prompt = app.add_option("-p,--prompt", o.prompt, "the text to go on from; \"\" is BOS alone");
+  auto* prompt =
+      app.add_option("-p,--prompt", o.prompt, "the text to go on from; \"\" is BOS alone");
   app.add_option("-f,--file", o.file, "a file with the prompt")->excludes(prompt);
   app.add_option("-n,--n-predict,--predict", o.predict, "tokens to make; -1: until the text ends")
       ->check(CLI::Range(-1LL, 1LL << 40))
@@ -83,7 +84,8 @@ void print_json(const engine::GenerateResult& r) {
 }
 
 void print_summary(const LoadedModel& loaded, const engine::GenerateResult& r) {
-  say(fmt::format("loaded in {:.2f} s; prompt {} tokens at {:.1f} tokens/s; wrote {} tokens at "
+  say(
+      fmt::format("loaded in {:.2f} s; prompt {} tokens at {:.1f} tokens/s; wrote {} tokens at "
                   "{:.1f} tokens/s; {}",
                   loaded.seconds, r.prompt_tokens, per_second(r.prompt_tokens, r.prompt_seconds),
                   r.tokens.size(), per_second(r.decode_steps, r.generate_seconds),

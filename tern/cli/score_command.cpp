@@ -97,8 +97,8 @@ class Scorer {
 
  private:
   // Adds what the hidden states of tokens[begin ...] say of the tokens after them.
-  void rank(std::span<const float> hidden, std::span<const std::uint32_t> tokens,
-            std::size_t begin, std::size_t top, Score& result, FileTrace* trace) {
+  void rank(std::span<const float> hidden, std::span<const std::uint32_t> tokens, std::size_t begin,
+            std::size_t top, Score& result, FileTrace* trace) {
     constexpr std::size_t kRows = 16;  // Rows of logits at a time.
     const std::size_t width = model_.config().hidden;
     const std::size_t vocab = model_.config().vocab;
@@ -160,9 +160,8 @@ Json score_json(const Request& request, const Score& score,
   for (const auto& place : score.top) {
     Json ranked = Json::array();
     for (const Ranked& r : place) {
-      ranked.push_back({{"token", r.token},
-                        {"piece", piece_json(tokenizer, r.token)},
-                        {"logprob", r.logprob}});
+      ranked.push_back(
+          {{"token", r.token}, {"piece", piece_json(tokenizer, r.token)}, {"logprob", r.logprob}});
     }
     top.push_back(std::move(ranked));
   }

@@ -2,8 +2,8 @@
 #include <fmt/core.h>
 
 #include <cstdio>
-#include <iterator>
 #include <iostream>
+#include <iterator>
 #include <optional>
 
 #include "tern/base/atomic_file.h"

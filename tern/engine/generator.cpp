@@ -12,11 +12,16 @@ namespace tern::engine {
 
 std::string_view stop_reason_name(StopReason reason) noexcept {
   switch (reason) {
-    case StopReason::kEndToken: return "end";
-    case StopReason::kStopString: return "stop";
-    case StopReason::kLength: return "length";
-    case StopReason::kContextFull: return "context_full";
-    case StopReason::kInterrupted: return "interrupted";
+    case StopReason::kEndToken:
+      return "end";
+    case StopReason::kStopString:
+      return "stop";
+    case StopReason::kLength:
+      return "length";
+    case StopReason::kContextFull:
+      return "context_full";
+    case StopReason::kInterrupted:
+      return "interrupted";
   }
   return "";
 }
@@ -73,8 +78,8 @@ bool Generator::read_prompt(const GenerateRequest& request) {
     if (request.keep_going && !request.keep_going()) return false;
     const std::size_t count = std::min(forward_.max_tokens(), total - begin);
     const bool last = begin + count == total;
-    const auto hidden = forward_.run(
-        {{&session_, request.prompt.subspan(begin, count), last ? count - 1 : count}});
+    const auto hidden =
+        forward_.run({{&session_, request.prompt.subspan(begin, count), last ? count - 1 : count}});
     if (last) model::Head(forward_.model()).logits(hidden, logits_, pool_);
     if (request.progress && total > forward_.max_tokens()) {
       request.progress("reading the prompt",

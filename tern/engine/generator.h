@@ -19,11 +19,11 @@
 namespace tern::engine {
 
 enum class StopReason {
-  kEndToken,      // The model ended the text.
-  kStopString,    // One of the caller's strings came up; it is not part of the text.
-  kLength,        // max_tokens were made.
-  kContextFull,   // The next token would not fit into the context.
-  kInterrupted,   // The caller's `keep_going` said no.
+  kEndToken,     // The model ended the text.
+  kStopString,   // One of the caller's strings came up; it is not part of the text.
+  kLength,       // max_tokens were made.
+  kContextFull,  // The next token would not fit into the context.
+  kInterrupted,  // The caller's `keep_going` said no.
 };
 std::string_view stop_reason_name(StopReason reason) noexcept;  // "end", "stop", "length", ...
 
@@ -31,9 +31,9 @@ struct GenerateRequest {
   std::span<const std::uint32_t> prompt;  // At least one token.
   std::size_t max_tokens = SIZE_MAX;
   SamplerParams sampler;
-  std::vector<std::string> stop;      // Strings that end the text.
-  bool ignore_end = false;            // Go on after an end token.
-  bool at_text_start = false;         // The text begins here: an SPM piece loses its first blank.
+  std::vector<std::string> stop;  // Strings that end the text.
+  bool ignore_end = false;        // Go on after an end token.
+  bool at_text_start = false;     // The text begins here: an SPM piece loses its first blank.
   // Called with each piece of text (whole UTF-8 characters) as it is certain; may be empty.
   std::function<void(std::string_view)> on_text;
   // Asked before each token and each part of the prompt; false ends the generation.
@@ -46,7 +46,8 @@ struct GenerateResult {
   std::vector<std::uint32_t> tokens;  // Made, without the end token.
   StopReason reason = StopReason::kLength;
   std::size_t prompt_tokens = 0;
-  double prompt_seconds = 0, generate_seconds = 0;  // The prompt's time goes up to the first token's logits.
+  double prompt_seconds = 0,
+         generate_seconds = 0;   // The prompt's time goes up to the first token's logits.
   std::size_t decode_steps = 0;  // Forward passes that generate_seconds covers.
 };
 
@@ -69,8 +70,8 @@ class StopFilter {
 // Runs requests one after another in `session`, whose past they continue. Not for several threads.
 class Generator {
  public:
-  Generator(const tokenizer::Tokenizer& tokenizer, model::Forward& forward,
-            model::Session& session, ThreadPool& pool);
+  Generator(const tokenizer::Tokenizer& tokenizer, model::Forward& forward, model::Session& session,
+            ThreadPool& pool);
 
   // Throws Error(kLimit) where the prompt does not fit into the context, and what Forward throws.
   // What was generated before is never lost: only the prompt can fail so.

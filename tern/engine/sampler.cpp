@@ -57,9 +57,12 @@ std::uint32_t Sampler::sample(std::span<const float> logits) {
   }
   penalise();
   if (params_.temperature <= 0) {
-    return std::ranges::max_element(candidates_, [](const Candidate& a, const Candidate& b) {
-             return a.logit < b.logit;  // The first of equals: the lower id.
-           })->id;
+    return std::ranges::max_element(candidates_,
+                                    [](const Candidate& a, const Candidate& b) {
+                                      return a.logit <
+                                             b.logit;  // The first of equals: the lower id.
+                                    })
+        ->id;
   }
   keep_top_k();
   keep_typical();
@@ -92,8 +95,8 @@ void Sampler::keep_top_k() {
   const auto better = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
-  const std::size_t k = params_.top_k == 0 ? candidates_.size()
-                                           : std::min(params_.top_k, candidates_.size());
+  const std::size_t k =
+      params_.top_k == 0 ? candidates_.size() : std::min(params_.top_k, candidates_.size());
   std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k),
                     candidates_.end(), better);
   candidates_.resize(k);
@@ -123,8 +126,9 @@ void Sampler::keep_typical() {
   const auto distance = [&](const Candidate& c) {
     return c.p > 0 ? std::abs(-math::log(c.p) - entropy) : HUGE_VAL;
   };
-  std::stable_sort(candidates_.begin(), candidates_.end(),
-                   [&](const Candidate& a, const Candidate& b) { return distance(a) < distance(b); });
+  std::stable_sort(
+      candidates_.begin(), candidates_.end(),
+      [&](const Candidate& a, const Candidate& b) { return distance(a) < distance(b); });
   double sum = 0;
   std::size_t kept = 0;
   while (kept < candidates_.size() && sum <= params_.typical_p) sum += candidates_[kept++].p;

@@ -35,7 +35,7 @@ std::span<const float> Forward::run(const Batch& batch, Trace* trace) {
   check(batch);
   place(batch);
   trace_ = trace;
-  embed(batch);                                                                // x: T x H
+  embed(batch);  // x: T x H
   for (std::size_t layer = 0; layer < model_.layers().size(); ++layer) {
     if (trace_ != nullptr) prefix_ = "layers." + std::to_string(layer) + ".";
     attention_block(layer);
@@ -104,12 +104,12 @@ void Forward::attention_block(std::size_t layer) {
   const LayerWeights& w = model_.layers()[layer];
   const kernels::KernelTable& table = model_.kernels();
 
-  norm(x_.data(), w.attn_norm, c.hidden, normed_.data());                      // T x H
+  norm(x_.data(), w.attn_norm, c.hidden, normed_.data());  // T x H
   show("attn_norm", normed_.data(), c.hidden);
   set_input(normed_.data(), c.hidden, "qkv");
-  linear(w.q, q_);                                                             // T x Q
-  linear(w.k, k_);                                                             // T x KV
-  linear(w.v, v_);                                                             // T x KV
+  linear(w.q, q_);  // T x Q
+  linear(w.k, k_);  // T x KV
+  linear(w.v, v_);  // T x KV
   show_quantized();
   show("q", q_.data(), c.q_width());
   show("k", k_.data(), c.kv_width());
@@ -123,14 +123,14 @@ void Forward::attention_block(std::size_t layer) {
   rotate_and_store(layer);
   show("q_rope", q_.data(), c.q_width());
   show("k_rope", k_.data(), c.kv_width());
-  attend(layer);                                                               // attn: T x Q
+  attend(layer);  // attn: T x Q
   show("attn", attn_.data(), c.q_width());
   if (c.sub_norms) {
     norm(attn_.data(), w.attn_sub_norm, c.q_width(), attn_.data());
     show("attn_sub_norm", attn_.data(), c.q_width());
   }
   set_input(attn_.data(), c.q_width(), "o");
-  linear(w.o, projected_);                                                     // T x H
+  linear(w.o, projected_);  // T x H
   show_quantized();
   show("o", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
@@ -196,11 +196,11 @@ void Forward::ffn_block(std::size_t layer) {
   const LayerWeights& w = model_.layers()[layer];
   const kernels::KernelTable& table = model_.kernels();
 
-  norm(x_.data(), w.ffn_norm, c.hidden, normed_.data());                       // T x H
+  norm(x_.data(), w.ffn_norm, c.hidden, normed_.data());  // T x H
   show("ffn_norm", normed_.data(), c.hidden);
   set_input(normed_.data(), c.hidden, "gate_up");
-  linear(w.gate, gate_);                                                       // T x F
-  linear(w.up, up_);                                                           // T x F
+  linear(w.gate, gate_);  // T x F
+  linear(w.up, up_);      // T x F
   show_quantized();
   show("gate", gate_.data(), c.ffn);
   show("up", up_.data(), c.ffn);
@@ -215,7 +215,7 @@ void Forward::ffn_block(std::size_t layer) {
     show("ffn_sub_norm", gate_.data(), c.ffn);
   }
   set_input(gate_.data(), c.ffn, "down");
-  linear(w.down, projected_);                                                  // T x H
+  linear(w.down, projected_);  // T x H
   show_quantized();
   show("down", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);

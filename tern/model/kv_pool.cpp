@@ -25,9 +25,9 @@ KvPool::KvPool(const arch::ModelConfig& config, std::size_t positions, kernels::
 std::uint32_t KvPool::take() {
   const std::lock_guard lock(mutex_);
   if (free_.empty()) {
-    throw Error(ErrorCode::kLimit,
-                "the KV cache is full: all " + std::to_string(blocks_ * kernels::kKvBlock) +
-                    " positions are taken");
+    throw Error(ErrorCode::kLimit, "the KV cache is full: all " +
+                                       std::to_string(blocks_ * kernels::kKvBlock) +
+                                       " positions are taken");
   }
   const std::uint32_t block = free_.back();
   free_.pop_back();

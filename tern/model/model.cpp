@@ -18,8 +18,7 @@ using arch::TensorRole;
 std::size_t checked_context(const checkpoint::Checkpoint& checkpoint, std::size_t context) {
   const std::size_t made_for = checkpoint.config().context;
   if (context > made_for) {
-    throw Error(ErrorCode::kLimit, checkpoint.name() + ": a context of " +
-                                       std::to_string(context) +
+    throw Error(ErrorCode::kLimit, checkpoint.name() + ": a context of " + std::to_string(context) +
                                        " positions was asked for, the model was made for " +
                                        std::to_string(made_for));
   }

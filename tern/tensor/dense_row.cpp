@@ -22,7 +22,8 @@ unsigned byte_at(const std::byte* p, std::size_t i) noexcept {
 
 void q8_0(const std::byte* p, float* out) noexcept {
   const float d = f16_to_float(load<std::uint16_t>(p));
-  for (std::size_t i = 0; i < 32; ++i) out[i] = d * static_cast<float>(load<std::int8_t>(p + 2 + i));
+  for (std::size_t i = 0; i < 32; ++i)
+    out[i] = d * static_cast<float>(load<std::int8_t>(p + 2 + i));
 }
 
 void q4_0(const std::byte* p, float* out) noexcept {
@@ -58,8 +59,10 @@ bool is_dense(DType type) noexcept {
     case DType::kBF16:
     case DType::kQ8_0:
     case DType::kQ6_K:
-    case DType::kQ4_0: return true;
-    default: return false;
+    case DType::kQ4_0:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -68,9 +71,12 @@ void dense_row_to_float(DType type, const std::byte* row, std::size_t cols, floa
     case DType::kF64:
       for (std::size_t c = 0; c < cols; ++c) out[c] = static_cast<float>(load<double>(row + 8 * c));
       break;
-    case DType::kF32: std::memcpy(out, row, cols * sizeof(float)); break;
+    case DType::kF32:
+      std::memcpy(out, row, cols * sizeof(float));
+      break;
     case DType::kF16:
-      for (std::size_t c = 0; c < cols; ++c) out[c] = f16_to_float(load<std::uint16_t>(row + 2 * c));
+      for (std::size_t c = 0; c < cols; ++c)
+        out[c] = f16_to_float(load<std::uint16_t>(row + 2 * c));
       break;
     case DType::kBF16:
       for (std::size_t c = 0; c < cols; ++c) {
@@ -86,7 +92,8 @@ void dense_row_to_float(DType type, const std::byte* row, std::size_t cols, floa
     case DType::kQ6_K:
       for (std::size_t b = 0; b < cols / 256; ++b) q6_k(row + 210 * b, out + 256 * b);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 

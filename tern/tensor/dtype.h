@@ -9,17 +9,32 @@ namespace tern {
 
 enum class DType : std::uint8_t {
   // Plain numbers.
-  kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool,
+  kF64,
+  kF32,
+  kF16,
+  kBF16,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool,
   // Blocks of quantised numbers, as GGUF stores them.
-  kQ8_0, kQ6_K, kQ4_0,
+  kQ8_0,
+  kQ6_K,
+  kQ4_0,
   // Ternary (docs/formats/ternary.md).
-  kTQ1_0, kTQ2_0,
-  kI2S,         // The x86 layout.
-  kI2SArm,      // The same type id, written by an ARM build.
-  kI2S1x4,      // The same type id, four rows interleaved.
-  kQ2_0G64, kQ2_0G128,
-  kPTQ1_0,      // TQ1_0's code in groups of 128.
-  kIQ1_BN, kIQ2_BN, kIQ2_BN_R4,
+  kTQ1_0,
+  kTQ2_0,
+  kI2S,     // The x86 layout.
+  kI2SArm,  // The same type id, written by an ARM build.
+  kI2S1x4,  // The same type id, four rows interleaved.
+  kQ2_0G64,
+  kQ2_0G128,
+  kPTQ1_0,  // TQ1_0's code in groups of 128.
+  kIQ1_BN,
+  kIQ2_BN,
+  kIQ2_BN_R4,
 };
 
 // "TQ2_0", "F16", ... as users and the formats spell it.

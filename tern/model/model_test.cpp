@@ -1,0 +1,165 @@
+// Whole models against float64 goldens (tests/reference/), and the promise that the bits do not
+// depend on instruction set, threads, batch or neighbours.
+#include "tern/model/model.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include "tern/base/atomic_file.h"
+#include "tern/base/error.h"
+#include "tern/base/json.h"
+#include "tern/base/math.h"
+#include "tern/model/forward.h"
+#include "tern/model/head.h"
+#include "tern/model/rope_frequencies.h"
+
+namespace tern::model {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> golden_folders() {
+  std::vector<fs::path> folders;
+  for (const auto& entry : fs::directory_iterator(TERN_GOLDEN_DIR)) {
+    if (fs::exists(entry.path() / "expected.json")) folders.push_back(entry.path());
+  }
+  std::ranges::sort(folders);
+  return folders;
+}
+
+class Golden : public testing::TestWithParam<fs::path> {
+ protected:
+  Golden()
+      : checkpoint_(checkpoint::open_checkpoint(GetParam(), {}, false)),
+        expected_(parse_json(std::string_view(read_text_file(GetParam() / "expected.json")),
+                             "expected.json")) {
+    for (const Json& id : expected_["tokens"]) tokens_.push_back(id.get<std::uint32_t>());
+  }
+
+  // Logits of every token, the text cut into parts of `batch` tokens.
+  std::vector<float> logits(const char* isa, std::size_t threads, std::size_t batch,
+                            kernels::KvType kv = kernels::KvType::kF32) {
+    ThreadPool pool(threads);
+    const Model model(checkpoint_, kernels::choose_table(isa), tokens_.size(), pool);
+    KvPool cache(model.config(), tokens_.size(), kv, kv);
+    Session session(cache);
+    Forward forward(model, pool, batch);
+    std::vector<float> all;
+    for (std::size_t at = 0; at < tokens_.size(); at += batch) {
+      const std::size_t count = std::min(batch, tokens_.size() - at);
+      const auto hidden = forward.run({{&session, std::span(tokens_).subspan(at, count), 0}});
+      std::vector<float> part(count * model.config().vocab);
+      Head(model).logits(hidden, part, pool);
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }
+
+  std::shared_ptr<const checkpoint::Checkpoint> checkpoint_;
+  Json expected_;
+  std::vector<std::uint32_t> tokens_;
+};
+
+// expected.json's inputs keep clear of rounding boundaries, so 1e-3 is a bound, not a hope.
+TEST_P(Golden, LogProbabilitiesAgreeWithFloat64) {
+  const std::vector<float> found = logits("", 1, tokens_.size());
+  const std::size_t vocab = checkpoint_->config().vocab;
+  for (std::size_t t = 0; t + 1 < tokens_.size(); ++t) {
+    const float* row = found.data() + t * vocab;
+    double sum = 0;
+    for (std::size_t i = 0; i < vocab; ++i) sum += std::exp(static_cast<double>(row[i]));
+    const double logprob = static_cast<double>(row[tokens_[t + 1]]) - std::log(sum);
+    EXPECT_NEAR(logprob, expected_["logprobs"][t].get<double>(), 1e-3) << "token " << t + 1;
+  }
+}
+
+TEST_P(Golden, SameBitsWhateverTheTableThreadsAndBatch) {
+  const std::vector<float> reference = logits("scalar", 1, tokens_.size());
+  for (const kernels::KernelTable* table : kernels::all_tables()) {
+    if (!kernels::table_supported(*table)) continue;
+    const std::string name(kernels::table_name(*table));
+    for (const std::size_t batch : {tokens_.size(), std::size_t{1}, std::size_t{7}}) {
+      for (const std::size_t threads : {1u, 3u}) {
+        const std::vector<float> found = logits(name.c_str(), threads, batch);
+        EXPECT_EQ(std::memcmp(found.data(), reference.data(), found.size() * 4), 0)
+            << name << ", " << threads << " threads, batch " << batch;
+      }
+    }
+  }
+}
+
+TEST_P(Golden, NeighboursInABatchChangeNothing) {
+  ThreadPool pool(2);
+  const Model model(checkpoint_, kernels::choose_table(""), tokens_.size(), pool);
+  KvPool cache(model.config(), 8 * tokens_.size() + 512, kernels::KvType::kF16,
+               kernels::KvType::kF16);
+  const std::span<const std::uint32_t> text(tokens_);
+  const std::vector<float> alone = logits("", 2, tokens_.size(), kernels::KvType::kF16);
+  // Three sessions at different places of the same text, advanced together.
+  Session a(cache), b(cache), c(cache);
+  Forward forward(model, pool, 3 * tokens_.size());
+  forward.run({{&b, text.subspan(0, 5), 5}, {&c, text.subspan(0, 11), 11}});
+  const auto hidden = forward.run(
+      {{&a, text.subspan(0, 20), 19}, {&b, text.subspan(5, 1), 0}, {&c, text.subspan(11, 9), 8}});
+  const std::size_t vocab = model.config().vocab;
+  std::vector<float> together(3 * vocab);
+  Head(model).logits(hidden, together, pool);
+  EXPECT_EQ(std::memcmp(together.data(), alone.data() + 19 * vocab, vocab * 4), 0);
+  EXPECT_EQ(std::memcmp(together.data() + vocab, alone.data() + 5 * vocab, vocab * 4), 0);
+  EXPECT_EQ(std::memcmp(together.data() + 2 * vocab, alone.data() + 19 * vocab, vocab * 4), 0);
+  // Going back and on again gives the same.
+  a.truncate(10);
+  const auto again = forward.run({{&a, text.subspan(10, 10), 9}});
+  std::vector<float> row(vocab);
+  Head(model).logits(again, row, pool);
+  EXPECT_EQ(std::memcmp(row.data(), alone.data() + 19 * vocab, vocab * 4), 0);
+}
+
+TEST_P(Golden, RefusesWhatDoesNotFit) {
+  ThreadPool pool(1);
+  EXPECT_THROW(Model(checkpoint_, kernels::choose_table(""), std::size_t{1} << 40, pool), Error);
+  const Model model(checkpoint_, kernels::choose_table(""), 16, pool);
+  KvPool cache(model.config(), 16, kernels::KvType::kF32, kernels::KvType::kF32);
+  Forward forward(model, pool, 16);
+  Session session(cache);
+  const auto bad = static_cast<std::uint32_t>(model.config().vocab);
+  EXPECT_THROW(forward.run({{&session, {&bad, 1}, 0}}), Error);
+  EXPECT_EQ(session.position(), 0u);
+  const std::vector<std::uint32_t> zeros(17, 0);
+  EXPECT_THROW(forward.run({{&session, zeros, 0}}), Error);
+  forward.run({{&session, std::span(zeros).subspan(0, 16), 16}});
+  EXPECT_THROW(forward.run({{&session, std::span(zeros).subspan(0, 1), 0}}), Error);
+  Session second(cache);  // 16 positions are one block, which the first session has.
+  EXPECT_THROW(forward.run({{&second, std::span(zeros).subspan(0, 1), 0}}), Error);
+  session.truncate(0);
+  EXPECT_NO_THROW(forward.run({{&second, std::span(zeros).subspan(0, 1), 0}}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::ValuesIn(golden_folders()),
+                         [](const auto& test) { return test.param.filename().string(); });
+
+// Llama 3.1's published scaling at its published settings: short wavelengths kept, long ones
+// divided by 8, and in between the values that its formula gives (computed by hand for i = 30).
+TEST(RopeFrequencies, Llama3Scaling) {
+  arch::ModelConfig c;
+  c.head_dim = 128;
+  c.rope_theta = 500000;
+  c.rope_llama3 = arch::Llama3RopeScaling{8, 1, 4, 8192};
+  const auto factors = rope_factors(c);
+  EXPECT_EQ(factors[0], 1);
+  EXPECT_EQ(factors[63], 8);
+  const double frequency = std::pow(500000.0, -60.0 / 128);
+  const double wavelength = 2 * 3.14159265358979323846 / frequency;
+  ASSERT_GT(wavelength, 8192 / 4.0);
+  ASSERT_LT(wavelength, 8192);
+  const double smooth = (8192 / wavelength - 1) / 3;
+  EXPECT_NEAR(factors[30], frequency / ((1 - smooth) * frequency / 8 + smooth * frequency), 1e-9);
+  EXPECT_NEAR(rope_frequencies(c)[30], frequency / factors[30], 1e-15);
+}
+
+}  // namespace
+}  // namespace tern::model
