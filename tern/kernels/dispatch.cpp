@@ -16,7 +16,7 @@ namespace {
 #if defined(__x86_64__)
 constexpr std::array kTables{&kAvx512Vnni, &kAvxVnni, &kAvx2, &kScalar};
 #elif defined(__aarch64__)
-constexpr std::array kTables{&kScalar};
+constexpr std::array kTables{&kNeonDotprod, &kScalar};
 #else
 constexpr std::array kTables{&kScalar};
 #endif

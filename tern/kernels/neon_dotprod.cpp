@@ -1,0 +1,427 @@
+// NEON with the dot product instructions (ARMv8.2). Runs only where kNeonDotprod.supported() says
+// so.
+#include <arm_neon.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tern/kernels/float_math.h"
+#include "tern/kernels/kernel_table.h"
+
+namespace tern::kernels {
+namespace {
+
+constexpr std::size_t kPrefetchBytes = 4096;  // How far ahead weights are asked for.
+constexpr std::size_t kTileRows = 2;          // Of dot_lanes: 16 sums in registers.
+constexpr std::size_t kTileTokens = 2;
+
+// 16 floats in four registers. The list of what lanes16.h asks for is in avx2_lanes.h.
+struct Lanes16 {
+  float32x4_t v[4];
+
+  static Lanes16 set1(float x) {
+    const float32x4_t all = vdupq_n_f32(x);
+    return {{all, all, all, all}};
+  }
+  static Lanes16 zero() { return set1(0.0f); }
+  static Lanes16 load(const void* p) {
+    // By bytes, because the address may be odd.
+    const auto* b = static_cast<const std::uint8_t*>(p);
+    return {{quarter(b), quarter(b + 16), quarter(b + 32), quarter(b + 48)}};
+  }
+  static Lanes16 load_part(const void* p, std::size_t n) {
+    float room[16] = {};
+    __builtin_memcpy(room, p, n * sizeof(float));
+    return load(room);
+  }
+  void store(float* p) const {
+    for (int i = 0; i < 4; ++i) vst1q_f32(p + 4 * i, v[i]);
+  }
+  void store_part(float* p, std::size_t n) const {
+    float room[16];
+    store(room);
+    __builtin_memcpy(p, room, n * sizeof(float));
+  }
+
+  static Lanes16 from_f16(const void* p) {
+    const auto* b = static_cast<const std::uint8_t*>(p);
+    Lanes16 out;
+    for (int i = 0; i < 4; ++i) out.v[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(b + 8 * i)));
+    return out;
+  }
+  static Lanes16 from_f16_part(const void* p, std::size_t n) {
+    std::uint16_t room[16] = {};
+    __builtin_memcpy(room, p, n * 2);
+    return from_f16(room);
+  }
+  static Lanes16 from_bf16(const void* p) {
+    const auto* b = static_cast<const std::uint8_t*>(p);
+    Lanes16 out;
+    for (int i = 0; i < 4; ++i) {
+      const uint16x4_t halves = vreinterpret_u16_u8(vld1_u8(b + 8 * i));
+      out.v[i] = vreinterpretq_f32_u32(vshll_n_u16(halves, 16));
+    }
+    return out;
+  }
+  static Lanes16 from_bf16_part(const void* p, std::size_t n) {
+    std::uint16_t room[16] = {};
+    __builtin_memcpy(room, p, n * 2);
+    return from_bf16(room);
+  }
+  static Lanes16 from_i8(const std::int8_t* p) {
+    const int8x16_t codes = vld1q_s8(p);
+    const int16x8_t low = vmovl_s8(vget_low_s8(codes)), high = vmovl_high_s8(codes);
+    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
+             vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
+  }
+  void store_f16(void* p) const {
+    auto* b = static_cast<std::uint8_t*>(p);
+    for (int i = 0; i < 4; ++i) vst1_u8(b + 8 * i, vreinterpret_u8_f16(vcvt_f16_f32(v[i])));
+  }
+
+ private:
+  static float32x4_t quarter(const std::uint8_t* p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
+};
+
+Lanes16 add(Lanes16 a, Lanes16 b) {
+  for (int i = 0; i < 4; ++i) a.v[i] = vaddq_f32(a.v[i], b.v[i]);
+  return a;
+}
+Lanes16 sub(Lanes16 a, Lanes16 b) {
+  for (int i = 0; i < 4; ++i) a.v[i] = vsubq_f32(a.v[i], b.v[i]);
+  return a;
+}
+Lanes16 mul(Lanes16 a, Lanes16 b) {
+  for (int i = 0; i < 4; ++i) a.v[i] = vmulq_f32(a.v[i], b.v[i]);
+  return a;
+}
+Lanes16 div(Lanes16 a, Lanes16 b) {
+  for (int i = 0; i < 4; ++i) a.v[i] = vdivq_f32(a.v[i], b.v[i]);
+  return a;
+}
+Lanes16 fma(Lanes16 a, Lanes16 b, Lanes16 c) {
+  for (int i = 0; i < 4; ++i) c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+  return c;
+}
+// a > b ? a : b, as x86 has it: vmaxq_f32 would give a NaN where one is a NaN.
+float32x4_t larger4(float32x4_t a, float32x4_t b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+float32x4_t smaller4(float32x4_t a, float32x4_t b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+Lanes16 larger(Lanes16 a, Lanes16 b) {
+  for (int i = 0; i < 4; ++i) a.v[i] = larger4(a.v[i], b.v[i]);
+  return a;
+}
+Lanes16 smaller(Lanes16 a, Lanes16 b) {
+  for (int i = 0; i < 4; ++i) a.v[i] = smaller4(a.v[i], b.v[i]);
+  return a;
+}
+Lanes16 magnitude(Lanes16 a) {
+  for (int i = 0; i < 4; ++i) a.v[i] = vabsq_f32(a.v[i]);
+  return a;
+}
+Lanes16 negate(Lanes16 a) {
+  for (int i = 0; i < 4; ++i) a.v[i] = vnegq_f32(a.v[i]);
+  return a;
+}
+
+Lanes16 scale_by_power(Lanes16 p, Lanes16 t) {
+  const int32x4_t bias = vdupq_n_s32(127);
+  for (int i = 0; i < 4; ++i) {
+    const int32x4_t n = vsubq_s32(vreinterpretq_s32_f32(t.v[i]), vdupq_n_s32(kRoundMagicBits));
+    const int32x4_t low = vshrq_n_s32(n, 1);
+    const int32x4_t high = vsubq_s32(n, low);
+    const float32x4_t a = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(low, bias), 23));
+    const float32x4_t b = vreinterpretq_f32_s32(vshlq_n_s32(vaddq_s32(high, bias), 23));
+    p.v[i] = vmulq_f32(vmulq_f32(p.v[i], a), b);
+  }
+  return p;
+}
+
+float tree_sum(Lanes16 lanes) {
+  const float32x4_t by4 =
+      vaddq_f32(vaddq_f32(lanes.v[0], lanes.v[2]), vaddq_f32(lanes.v[1], lanes.v[3]));
+  const float32x2_t by2 = vadd_f32(vget_low_f32(by4), vget_high_f32(by4));
+  return vget_lane_f32(by2, 0) + vget_lane_f32(by2, 1);
+}
+
+float tree_max(Lanes16 lanes) {
+  const float32x4_t by4 = larger4(larger4(lanes.v[0], lanes.v[2]), larger4(lanes.v[1], lanes.v[3]));
+  const float32x4_t by2 = larger4(by4, vextq_f32(by4, by4, 2));
+  return vgetq_lane_f32(larger4(by2, vextq_f32(by2, by2, 1)), 0);
+}
+
+float f16_one(const std::uint8_t* p) {
+  const auto bits = static_cast<std::uint16_t>(p[0] | (p[1] << 8));
+  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(bits))), 0);
+}
+
+void q4_codes(const std::uint8_t* p, std::int8_t* codes) {
+  const uint8x16_t bytes = vld1q_u8(p);
+  const int8x16_t offset = vdupq_n_s8(8);
+  const uint8x16_t low = vandq_u8(bytes, vdupq_n_u8(15));
+  vst1q_s8(codes, vsubq_s8(vreinterpretq_s8_u8(low), offset));
+  vst1q_s8(codes + 16, vsubq_s8(vreinterpretq_s8_u8(vshrq_n_u8(bytes, 4)), offset));
+}
+
+// 16 weights at a time, four groups of them from the same 16 bytes of high bits (dense_row.h).
+void q6k_codes(const std::uint8_t* p, std::int8_t* codes) {
+  const uint8x16_t nibble = vdupq_n_u8(15), bits45 = vdupq_n_u8(0x30);
+  const auto put = [&](std::int8_t* to, uint8x16_t low, uint8x16_t high) {
+    const uint8x16_t code = vorrq_u8(low, vandq_u8(high, bits45));
+    vst1q_s8(to, vsubq_s8(vreinterpretq_s8_u8(code), vdupq_n_s8(32)));
+  };
+  for (int h = 0; h < 2; ++h, codes += 128) {
+    for (int l = 0; l < 32; l += 16) {
+      const uint8x16_t a = vld1q_u8(p + 64 * h + l);
+      const uint8x16_t b = vld1q_u8(p + 64 * h + 32 + l);
+      const uint8x16_t high = vld1q_u8(p + 128 + 32 * h + l);
+      put(codes + l, vandq_u8(a, nibble), vshlq_n_u8(high, 4));
+      put(codes + 32 + l, vandq_u8(b, nibble), vshlq_n_u8(high, 2));
+      put(codes + 64 + l, vshrq_n_u8(a, 4), high);
+      put(codes + 96 + l, vshrq_n_u8(b, 4), vshrq_n_u8(high, 2));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tern::kernels
+
+#include "tern/kernels/lanes16.h"
+
+namespace tern::kernels {
+namespace {
+
+// 16 bytes of codes, field f of them, as numbers 0..2.
+template <int f>
+int8x16_t field(uint8x16_t packed) {
+  if constexpr (f == 0) return vreinterpretq_s8_u8(vandq_u8(packed, vdupq_n_u8(3)));
+  if constexpr (f == 3) return vreinterpretq_s8_u8(vshrq_n_u8(packed, 6));
+  if constexpr (f == 1 || f == 2) {
+    return vreinterpretq_s8_u8(vandq_u8(vshrq_n_u8(packed, 2 * f), vdupq_n_u8(3)));
+  }
+}
+
+void ternary_fields(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
+                    const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t b = 0; b < blocks; ++b, y += 4) {
+      const std::uint8_t* p = w + r * row_bytes + 64 * b;
+      const std::int8_t* xp = x + 256 * b;
+      __builtin_prefetch(p + kPrefetchBytes);
+      int32x4_t s0 = vdupq_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
+      for (std::size_t j = 0; j < 64; j += 16) {
+        const uint8x16_t packed = vld1q_u8(p + j);
+        s0 = vdotq_s32(s0, field<0>(packed), vld1q_s8(xp + j));
+        s1 = vdotq_s32(s1, field<1>(packed), vld1q_s8(xp + 64 + j));
+        s2 = vdotq_s32(s2, field<2>(packed), vld1q_s8(xp + 128 + j));
+        s3 = vdotq_s32(s3, field<3>(packed), vld1q_s8(xp + 192 + j));
+      }
+      vst1q_s32(y, vpaddq_s32(vpaddq_s32(s0, s1), vpaddq_s32(s2, s3)));
+    }
+  }
+}
+
+template <std::size_t rows>
+void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
+               std::size_t blocks, std::int32_t* y) {
+  int32x4_t sum[rows][2];
+  for (auto& row : sum) row[0] = row[1] = vdupq_n_s32(0);
+  for (std::size_t b = 0; b < blocks; ++b, w += 64, x += 256) {
+    for (std::size_t r = 0; r < rows; ++r) __builtin_prefetch(w + r * row_bytes + kPrefetchBytes);
+    for (std::size_t j = 0; j < 64; j += 16) {
+      const int8x16_t x0 = vld1q_s8(x + j), x1 = vld1q_s8(x + 64 + j);
+      const int8x16_t x2 = vld1q_s8(x + 128 + j), x3 = vld1q_s8(x + 192 + j);
+      for (std::size_t r = 0; r < rows; ++r) {
+        const uint8x16_t packed = vld1q_u8(w + r * row_bytes + j);
+        sum[r][0] = vdotq_s32(sum[r][0], field<0>(packed), x0);
+        sum[r][1] = vdotq_s32(sum[r][1], field<1>(packed), x1);
+        sum[r][0] = vdotq_s32(sum[r][0], field<2>(packed), x2);
+        sum[r][1] = vdotq_s32(sum[r][1], field<3>(packed), x3);
+      }
+    }
+  }
+  for (std::size_t r = 0; r < rows; ++r) y[r] = vaddvq_s32(vaddq_s32(sum[r][0], sum[r][1]));
+}
+
+void ternary_gemv(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
+                  const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4) gemv_rows<4>(w + r * row_bytes, row_bytes, x, blocks, y + r);
+  for (; r < rows; ++r) gemv_rows<1>(w + r * row_bytes, row_bytes, x, blocks, y + r);
+}
+
+void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes) noexcept {
+  auto* out = reinterpret_cast<std::int8_t*>(codes);
+  for (std::size_t b = 0; b < blocks; ++b, w += 64, out += 256) {
+    for (std::size_t j = 0; j < 64; j += 16) {
+      const uint8x16_t packed = vld1q_u8(w + j);
+      vst1q_s8(out + j, field<0>(packed));
+      vst1q_s8(out + 64 + j, field<1>(packed));
+      vst1q_s8(out + 128 + j, field<2>(packed));
+      vst1q_s8(out + 192 + j, field<3>(packed));
+    }
+  }
+}
+
+int32x4_t reduce4(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
+  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+}
+std::int32_t reduce(int32x4_t v) { return vaddvq_s32(v); }
+
+template <std::size_t rows, std::size_t tokens>
+void gemm_tile(const std::uint8_t* codes, std::size_t code_stride, const std::int8_t* x,
+               std::size_t x_stride, std::size_t n, std::int32_t* y, std::size_t y_stride) {
+  int32x4_t sum[tokens][rows];
+  for (auto& token : sum) {
+    for (int32x4_t& s : token) s = vdupq_n_s32(0);
+  }
+  for (std::size_t c = 0; c < n; c += 16) {
+    int8x16_t wv[rows];
+    for (std::size_t r = 0; r < rows; ++r) {
+      wv[r] = vreinterpretq_s8_u8(vld1q_u8(codes + r * code_stride + c));
+    }
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const int8x16_t xv = vld1q_s8(x + t * x_stride + c);
+      for (std::size_t r = 0; r < rows; ++r) sum[t][r] = vdotq_s32(sum[t][r], wv[r], xv);
+    }
+  }
+  for (std::size_t t = 0; t < tokens; ++t) {
+    if constexpr (rows == 4) {
+      vst1q_s32(y + t * y_stride, reduce4(sum[t][0], sum[t][1], sum[t][2], sum[t][3]));
+    } else {
+      for (std::size_t r = 0; r < rows; ++r) y[t * y_stride + r] = reduce(sum[t][r]);
+    }
+  }
+}
+
+template <std::size_t tokens>
+void gemm_strip(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
+                const std::int8_t* x, std::size_t x_stride, std::size_t n, std::int32_t* y,
+                std::size_t y_stride) {
+  std::size_t r = 0;
+  for (; r + 4 <= rows; r += 4) {
+    gemm_tile<4, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
+  }
+  for (; r < rows; ++r) {
+    gemm_tile<1, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
+  }
+}
+
+void codes_gemm(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
+                const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::size_t n,
+                std::int32_t* y, std::size_t y_stride) noexcept {
+  std::size_t t = 0;
+  for (; t + 4 <= tokens; t += 4) {
+    gemm_strip<4>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
+                  y_stride);
+  }
+  for (; t < tokens; ++t) {
+    gemm_strip<1>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
+                  y_stride);
+  }
+}
+
+void ternary_expand(const std::uint8_t* w, std::size_t first, std::size_t fields, float scale,
+                    float* out) noexcept {
+  const Lanes16 scales = Lanes16::set1(scale);
+  for (std::size_t f = first; f < first + fields; ++f) {
+    const int8x16_t shift = vdupq_n_s8(static_cast<std::int8_t>(-2 * static_cast<int>(f % 4)));
+    for (std::size_t j = 0; j < 64; j += 16, out += 16) {
+      const uint8x16_t packed = vshlq_u8(vld1q_u8(w + f / 4 * 64 + j), shift);
+      std::int8_t digits[16];
+      vst1q_s8(digits, vsubq_s8(field<0>(packed), vdupq_n_s8(1)));
+      mul(Lanes16::from_i8(digits), scales).store(out);
+    }
+  }
+}
+
+void quantize(const float* x, std::size_t n, float s, std::int8_t* q) noexcept {
+  const Lanes16 scale = Lanes16::set1(s), magic = Lanes16::set1(kRoundMagic);
+  const int32x4_t magic_bits = vdupq_n_s32(kRoundMagicBits);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const std::size_t count = n - i < 16 ? n - i : 16;
+    const Lanes16 v = count == 16 ? Lanes16::load(x + i) : Lanes16::load_part(x + i, count);
+    const Lanes16 shifted = add(mul(v, scale), magic);
+    int16x4_t words[4];  // Narrowing saturates.
+    for (int j = 0; j < 4; ++j) {
+      words[j] = vqmovn_s32(vsubq_s32(vreinterpretq_s32_f32(shifted.v[j]), magic_bits));
+    }
+    std::int8_t bytes[16];
+    vst1_s8(bytes, vqmovn_s16(vcombine_s16(words[0], words[1])));
+    vst1_s8(bytes + 8, vqmovn_s16(vcombine_s16(words[2], words[3])));
+    __builtin_memcpy(q + i, bytes, count);
+  }
+}
+
+void field_sums(const std::int8_t* q, std::size_t fields, std::int32_t* sums) noexcept {
+  const int8x16_t ones = vdupq_n_s8(1);
+  for (std::size_t f = 0; f < fields; ++f) {
+    int32x4_t sum = vdupq_n_s32(0);
+    for (std::size_t j = 0; j < 64; j += 16) sum = vdotq_s32(sum, vld1q_s8(q + 64 * f + j), ones);
+    sums[f] = reduce(sum);
+  }
+}
+
+std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes) noexcept {
+  uint8x16_t sum[4];
+  for (uint8x16_t& s : sum) s = vdupq_n_u8(0);
+  for (std::size_t i = 0; i + 64 <= bytes; i += 64) {
+    __builtin_prefetch(p + i + kPrefetchBytes);
+    for (std::size_t j = 0; j < 4; ++j) sum[j] = veorq_u8(sum[j], vld1q_u8(p + i + 16 * j));
+  }
+  const uint64x2_t all =
+      vreinterpretq_u64_u8(veorq_u8(veorq_u8(sum[0], sum[1]), veorq_u8(sum[2], sum[3])));
+  return vgetq_lane_u64(all, 0) ^ vgetq_lane_u64(all, 1);
+}
+
+constexpr std::size_t kChains = 16;
+
+std::int32_t int8_steps(std::size_t steps) noexcept {
+  int8x16_t a = vdupq_n_s8(1);
+  const int8x16_t b = vdupq_n_s8(1);
+  int32x4_t sum[kChains];
+  for (int32x4_t& s : sum) s = vdupq_n_s32(0);
+  for (std::size_t i = 0; i < steps; ++i) {
+    asm volatile("" : "+w"(a));  // Keeps the compiler from knowing the product.
+    for (int32x4_t& s : sum) s = vdotq_s32(s, a, b);
+  }
+  int32x4_t all = sum[0];
+  for (std::size_t i = 1; i < kChains; ++i) all = vaddq_s32(all, sum[i]);
+  return reduce(all);
+}
+
+}  // namespace
+
+constinit const KernelTable kNeonDotprod{
+    .name = "neon",
+    .supported = cpu_has_neon_dotprod,
+    .ternary_gemv = ternary_gemv,
+    .ternary_fields = ternary_fields,
+    .ternary_unpack = ternary_unpack,
+    .codes_gemm = codes_gemm,
+    .ternary_expand = ternary_expand,
+    .absmax = absmax,
+    .quantize = quantize,
+    .field_sums = field_sums,
+    .dot_lanes = dot_lanes,
+    .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>,
+               expand_elements<ElementBF16>, expand_blocks<BlockQ8_0>, expand_blocks<BlockQ6_K>,
+               expand_blocks<BlockQ4_0>},
+    .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,
+                   gemv_blocks<BlockQ8_0>, gemv_blocks<BlockQ6_K>, gemv_blocks<BlockQ4_0>},
+    .exp = exp_all,
+    .norm_scale = norm_scale,
+    .silu_mul = silu_mul,
+    .relu2_mul = relu2_mul,
+    .add = add_all,
+    .rope = rope,
+    .to_f16 = to_f16,
+    .softmax_block = softmax_block,
+    .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>},
+    .merge = merge,
+    .divide = divide,
+    .read_xor = read_xor,
+    .int8_steps = int8_steps,
+    .int8_macs_per_step = 16 * kChains,
+};
+
+}  // namespace tern::kernels
