@@ -39,8 +39,9 @@ void AddedTokens::add(const AddedToken& token) {
 }
 
 void AddedTokens::finish() {
-  std::stable_sort(tokens_.begin(), tokens_.end(),
-                   [](const Token& a, const Token& b) { return a.content < b.content; });
+  std::sort(tokens_.begin(), tokens_.end(), [](const Token& a, const Token& b) {
+    return a.content != b.content ? a.content < b.content : a.id < b.id;
+  });
   for (const Token& token : tokens_) {
     first_byte_[static_cast<unsigned char>(token.content[0])] = true;
   }

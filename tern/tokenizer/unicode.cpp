@@ -85,19 +85,25 @@ std::optional<std::uint32_t> compose(std::uint32_t a, std::uint32_t b) {
   return it->code_point;
 }
 
-// Marks that follow a character come in the order of their combining classes.
+// Marks that follow a character come in the order of their combining classes, equal ones as they
+// stood. Sorted by keys of class, place and character (8, 35 and 21 bits).
 void order_marks(std::vector<std::uint32_t>& code_points) {
-  for (auto it = code_points.begin(); it != code_points.end();) {
-    if (combining_class(*it) == 0) {
-      ++it;
+  std::vector<std::uint64_t> keys;
+  for (std::size_t i = 0; i < code_points.size();) {
+    if (combining_class(code_points[i]) == 0) {
+      ++i;
       continue;
     }
-    const auto end =
-        std::find_if(it, code_points.end(), [](auto c) { return combining_class(c) == 0; });
-    std::stable_sort(it, end, [](std::uint32_t a, std::uint32_t b) {
-      return combining_class(a) < combining_class(b);
-    });
-    it = end;
+    keys.clear();
+    std::size_t end = i;
+    for (; end < code_points.size(); ++end) {
+      const std::uint32_t c = code_points[end];
+      const auto c_class = static_cast<std::uint64_t>(combining_class(c));
+      if (c_class == 0) break;
+      keys.push_back(c_class << 56 | (end - i) << 21 | c);
+    }
+    std::sort(keys.begin(), keys.end());
+    for (const std::uint64_t key : keys) code_points[i++] = key & 0x1FFFFF;
   }
 }
 
