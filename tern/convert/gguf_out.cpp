@@ -184,6 +184,8 @@ class GgufConversion {
                       in_.name(), name, dtype_name(form.type), names(kTernaryTypes)));
     }
     if (slot.spec->linear) ++ternary_matrices_;
+    const bool apart = architecture_.gguf_scale_tensors && slot.spec->linear &&
+                       matrix.scale_kind() == ScaleKind::kTensor;
     if (among(kTernaryTypes, form.type)) {
       if (!rows_fit(form.type, matrix.rows(), matrix.cols()) &&
           matrix.scale_kind() == ScaleKind::kTensor) {
@@ -191,7 +193,7 @@ class GgufConversion {
         unfit_cols_.insert(matrix.cols());
         ++unfit_;
         form.type = DType::kF16;
-      } else if (const auto why = quant::why_not_writable(matrix, form.type)) {
+      } else if (const auto why = quant::why_not_writable(matrix, form.type); why && !apart) {
         throw Error(ErrorCode::kUnsupported,
                     fmt::format("{}: tensor '{}' cannot be written as {}: {}", in_.name(), name,
                                 dtype_name(form.type), *why));
@@ -199,8 +201,7 @@ class GgufConversion {
     }
     const bool rounds = form.type == DType::kTQ1_0 || form.type == DType::kTQ2_0 ||
                         form.type == DType::kF16 || form.type == DType::kBF16;
-    form.unit_scale = rounds && architecture_.gguf_scale_tensors && slot.spec->linear &&
-                      matrix.scale_kind() == ScaleKind::kTensor;
+    form.unit_scale = rounds && apart;
     if (rounds && !form.unit_scale) {
       ScaleLoss& loss = form.type == DType::kBF16 ? bf16_loss_ : f16_loss_;
       loss.add(matrix.scales(), form.type == DType::kBF16 ? DType::kBF16 : DType::kF16, name);
