@@ -136,11 +136,27 @@ void gemm_panel(const KernelTable& k, const Scaling& s, std::size_t r0, std::siz
   }
 }
 
+// One group of a panel: total[t][i] += float(group_sums[t][i]) * scale, and the sums start anew.
+// Always kCodeRows rows, those past `rows` with scale 0, so that the loop is one vector.
+void add_group(const Scaling& s, std::size_t r0, std::size_t rows, std::size_t t0,
+               std::size_t tokens, std::size_t g, std::int32_t* group_sums, float* total) {
+  float w_scales[kCodeRows] = {};
+  for (std::size_t i = 0; i < rows; ++i) w_scales[i] = s.w_scale(r0 + i, g);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    const float x_scale = s.x.group != 0 ? s.x.scales[(t0 + t) * s.groups + g] : 1.0f;  // Exact.
+    for (std::size_t i = 0; i < kCodeRows; ++i) {
+      const std::size_t at = t * kCodeRows + i;
+      total[at] = total[at] + static_cast<float>(group_sums[at]) * (w_scales[i] * x_scale);
+      group_sums[at] = 0;
+    }
+  }
+}
+
 // The same with a scale per group, group by group; a group wider than the panel is cut.
 void gemm_panel_grouped(const KernelTable& k, const Scaling& s, std::size_t r0, std::size_t rows,
                         std::size_t t0, std::size_t tokens, std::uint8_t* codes, float* y,
                         std::size_t y_stride) {
-  std::int32_t sums[kGemmTokens * kCodeRows];
+  std::int32_t sums[kGemmTokens * kCodeRows] = {};
   std::int32_t group_sums[kGemmTokens * kCodeRows] = {};
   float total[kGemmTokens * kCodeRows] = {};
   const std::size_t fields = 4 * s.w.blocks();
@@ -161,15 +177,12 @@ void gemm_panel_grouped(const KernelTable& k, const Scaling& s, std::size_t r0, 
       const bool complete = in_group == s.group_fields || 4 * b + f == fields;
       for (std::size_t t = 0; t < tokens; ++t) {
         const std::int32_t x_sum = s.x_sum(t0 + t, field, field + n);
-        for (std::size_t i = 0; i < rows; ++i) {
-          const std::size_t at = t * kCodeRows + i;
-          group_sums[at] += difference(sums[at], x_sum);
-          if (!complete) continue;
-          total[at] = s.next(total[at], group_sums[at], r0 + i, t0 + t, g);
-          group_sums[at] = 0;
+        for (std::size_t i = 0; i < kCodeRows; ++i) {
+          group_sums[t * kCodeRows + i] += difference(sums[t * kCodeRows + i], x_sum);
         }
       }
       if (complete) {
+        add_group(s, r0, rows, t0, tokens, g, group_sums, total);
         ++g;
         in_group = 0;
       }
