@@ -108,6 +108,8 @@ std::uint64_t random_seed() {
   return (static_cast<std::uint64_t>(device()) << 32) | device();
 }
 
+void ignore_closed_pipes() noexcept { std::signal(SIGPIPE, SIG_IGN); }
+
 std::string executable_folder() {
   char path[PATH_MAX];
   const ssize_t n = ::readlink("/proc/self/exe", path, sizeof(path));
