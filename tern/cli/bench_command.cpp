@@ -92,6 +92,17 @@ void add_options(CLI::App& app, BenchOptions& o) {
       ->capture_default_str();
 }
 
+DType storage_type(const std::string& name) {
+  const auto type = dtype_by_name(name);
+  if (!type) {
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("storage type '{}' found, expected TQ2_0, TQ1_0, I2_S, IQ2_BN, F16, "
+                            "Q8_0, Q6_K ...",
+                            name));
+  }
+  return *type;
+}
+
 // A speed without the right answer is no speed: the first ternary matrix, some rows, against
 // scalar.
 void check_kernels(const model::Model& model, ThreadPool& pool) {
@@ -259,9 +270,10 @@ int run_bench(std::span<const std::string> args) {
     name = fmt::format("{} ({}, {} head)", o.shape, o.type, o.embedding_type);
     say(fmt::format("making random weights of shape {}", o.shape));
     convert::SynthOptions synth;
-    synth.type = o.type;
-    synth.embedding_type = o.embedding_type;
-    convert::synth(o.shape, file.name(), synth);
+    synth.type = storage_type(o.type);
+    synth.embedding_type = storage_type(o.embedding_type);
+    ThreadPool pool(default_threads());
+    convert::synth(o.shape, file.name(), synth, pool, {}, stderr_progress());
     o.model.model = file.name();
   }
   o.model.threads = *std::ranges::max_element(o.threads);

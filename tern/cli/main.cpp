@@ -4,12 +4,12 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
-#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <string>
 #include <vector>
 
+#include "tern/base/system.h"
 #include "tern/base/version.h"
 #include "tern/cli/command.h"
 #include "tern/cli/options.h"
@@ -21,6 +21,11 @@ constexpr auto kCommands = std::to_array<Command>({
     {"run", "write text with a model", run_run},
     {"score", "log-probability of every token of a text", run_score},
     {"tokenize", "text to token ids, and back", run_tokenize},
+    {"inspect", "architecture, tensors, types and ternary shares of a model", run_inspect},
+    {"convert", "any readable model to GGUF or a Hugging Face folder", run_convert},
+    {"verify", "check a model and every kernel of this CPU against each other", run_verify},
+    {"synth", "a model of a known shape with random ternary weights", run_synth},
+    {"bench", "prompt and generation speed beside this machine's ceilings", run_bench},
     {"cpu", "what this machine is and which kernels it will use", run_cpu},
     {"completion", "shell completion for bash, zsh or fish", run_completion},
 });
@@ -61,7 +66,7 @@ std::span<const Command> all_commands() noexcept { return kCommands; }
 }  // namespace tern::cli
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // A closed pipe is a write error, not a silent death.
+  tern::ignore_closed_pipes();
   try {
     const int status = tern::cli::dispatch({argv + 1, argv + argc});
     if (std::fflush(stdout) != 0) {
