@@ -50,7 +50,7 @@ def decompositions():
 def source_file(name, what):
     path = pathlib.Path(__file__).parent / name
     with open(path, "w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
-        print(f"// {what}. Written by make_unicode_tables.py; change that, not this.")
+        print(f"// {what}. Written by make_unicode_tables.py.")
         print('#include "tern/tokenizer/unicode_tables.h"')
         print()
         print("// clang-format off")

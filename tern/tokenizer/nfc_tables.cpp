@@ -1,4 +1,4 @@
-// Canonical decompositions. Written by make_unicode_tables.py; change that, not this.
+// Canonical decompositions. Written by make_unicode_tables.py.
 #include "tern/tokenizer/unicode_tables.h"
 
 // clang-format off

@@ -17,7 +17,8 @@ namespace tern::tokenizer {
 class Tokenizer {
  public:
   // Throws Error(kCorruptFile / kUnsupported) where the data contradict themselves: a merge whose
-  // result is no piece, an id twice, a special id outside the vocabulary, a printable ASCII byte without a piece.
+  // result is no piece, an id or a piece twice, a special id outside the vocabulary, a printable
+  // ASCII byte without a piece.
   explicit Tokenizer(TokenizerData data);
   ~Tokenizer();
   Tokenizer(Tokenizer&&) noexcept;

@@ -1,4 +1,4 @@
-// General categories and combining classes. Written by make_unicode_tables.py; change that, not this.
+// General categories and combining classes. Written by make_unicode_tables.py.
 #include "tern/tokenizer/unicode_tables.h"
 
 // clang-format off
