@@ -37,8 +37,8 @@ struct Cache {
 class AttentionTables : public TableTest {};
 
 TEST_P(AttentionTables, EqualsScalarAndDouble) {
-  for (const std::size_t head_dim : {1, 8, 48, 64, 80, 100, 128, 512}) {
-    for (const std::size_t count : {1, 2, 15, 16, 17, 63, 64, 65, 130, 300}) {
+  for (const std::size_t head_dim : Sizes{1, 8, 48, 64, 80, 100, 128, 512}) {
+    for (const std::size_t count : Sizes{1, 2, 15, 16, 17, 63, 64, 65, 130, 300}) {
       for (const bool half : {false, true}) {
         const KvType k_type = half ? KvType::kF16 : KvType::kF32;
         const KvType v_type = count % 2 == 0 ? k_type : KvType::kF32;

@@ -55,7 +55,7 @@ TEST_P(DenseTables, ExpandAndDotEqualScalar) {
   for (const DType type : kTypes) {
     const DenseKind kind = dense_kind(type);
     for (const std::size_t cols : widths(type)) {
-      for (const std::size_t rows : {1, 4, 6}) {
+      for (const std::size_t rows : Sizes{1, 4, 6}) {
         const std::string what =
             std::string(dtype_name(type)) + " " + std::to_string(rows) + "x" + std::to_string(cols);
         const auto bytes = random_rows(type, rows, cols, rng);
@@ -101,7 +101,7 @@ TEST_P(DenseTables, DotLanesEqualsScalarAndContinues) {
   std::mt19937 rng(20260307);
   for (std::size_t rows = 0; rows <= 9; ++rows) {
     for (std::size_t tokens = 0; tokens <= 9; ++tokens) {
-      for (const std::size_t n : {0, 1, 15, 16, 17, 48, 63}) {
+      for (const std::size_t n : Sizes{0, 1, 15, 16, 17, 48, 63}) {
         const Exact<float> a = random_floats(rows * n, rng), x = random_floats(tokens * n, rng);
         Exact<float> got = random_floats(rows * tokens * 16, rng), want(rows * tokens * 16);
         std::copy(got.begin(), got.end(), want.begin());
@@ -129,7 +129,7 @@ TEST_P(DenseTables, SignsOfZeroAndDenormals) {
 TEST_P(DenseTables, MatmulIsRightForAnyThreadsAndBatch) {
   std::mt19937 rng(20260308);
   for (const DType type : kTypes) {
-    for (const std::size_t tokens : {1, 2, 3, 7, 70}) {
+    for (const std::size_t tokens : Sizes{1, 2, 3, 7, 70}) {
       const std::size_t rows = 11, cols = type == DType::kF32 ? 1050 : 1280, stride = rows + 2;
       const auto bytes = random_rows(type, rows, cols, rng);
       DenseMatrix w;
@@ -139,7 +139,7 @@ TEST_P(DenseTables, MatmulIsRightForAnyThreadsAndBatch) {
       w.bytes = std::as_bytes(std::span(bytes));
       const Exact<float> x = random_floats(tokens * cols, rng);
       Exact<float> first(tokens * stride, 5.0f);
-      for (const std::size_t threads : {1, 2, 3}) {
+      for (const std::size_t threads : Sizes{1, 2, 3}) {
         ThreadPool pool(threads);
         Exact<float> y(tokens * stride, 5.0f);
         dense_matmul(k(), w, x.data(), cols, tokens, y.data(), stride, pool);

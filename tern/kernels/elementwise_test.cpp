@@ -76,7 +76,8 @@ TEST_P(ElementwiseTables, ExpIsWithinTwoUnitsAndEqualsScalar) {
       ASSERT_EQ(got[i], kInfinity) << x[i];
       continue;
     }
-    const double unit = std::max(std::ldexp(1.0, std::ilogb(exact) - 23), 0x1p-149);
+    const double unit =
+        std::max(std::ldexp(1.0, std::ilogb(std::max(exact, 0x1p-149)) - 23), 0x1p-149);
     worst = std::max(worst, std::fabs(static_cast<double>(got[i]) - exact) / unit);
   }
   EXPECT_LT(worst, 2.0);
@@ -115,7 +116,7 @@ TEST_P(ElementwiseTables, RmsnormIsRightForAnyThreads) {
   const std::size_t n = 331, stride = 340, tokens = 5;
   const Exact<float> x = random_floats(tokens * stride, rng), weight = random_floats(n, rng);
   std::vector<float> first;
-  for (const std::size_t threads : {1, 2, 4}) {
+  for (const std::size_t threads : Sizes{1, 2, 4}) {
     ThreadPool pool(threads);
     std::vector<float> out(x.data(), x.data() + x.size());
     rmsnorm_rows(k(), out.data(), weight.data(), n, stride, tokens, 1e-5f, out.data(), pool);
@@ -139,7 +140,7 @@ TEST_P(ElementwiseTables, RmsnormIsRightForAnyThreads) {
 TEST_P(ElementwiseTables, QuantizeFollowsTheDefinition) {
   std::mt19937 rng(20260312);
   ThreadPool pool(2);
-  for (const std::size_t group : {0, 64, 192}) {
+  for (const std::size_t group : Sizes{0, 64, 192}) {
     const std::size_t tokens = 3, cols = 500;
     Exact<float> x = random_floats(tokens * cols, rng);
     for (std::size_t i = 0; i < cols; ++i) x[cols + i] = 0;  // A row of zeros.
@@ -183,7 +184,7 @@ TEST_P(ElementwiseTables, RopeRotates) {
   std::mt19937 rng(20260313);
   const std::vector<double> frequencies{1.0, 0.3, 0.01, 1e-4, 0.77};
   const RopeTable table(4001, frequencies);
-  for (const std::size_t position : {0, 1, 17, 4000}) {
+  for (const std::size_t position : Sizes{0, 1, 17, 4000}) {
     const Exact<float> x = random_floats(20, rng);
     std::vector<float> y(x.data(), x.data() + 20);
     rope(k(), y.data(), 2, 10, table.cos(position), table.sin(position));

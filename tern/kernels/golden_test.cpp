@@ -82,7 +82,7 @@ TEST_P(Golden, Attention) {
 TEST_P(Golden, TernaryProducts) {
   const std::size_t rows = 13, cols = 700, tokens = 4;
   std::vector<float> out;
-  for (const std::size_t group : {0, 128}) {
+  for (const std::size_t group : Sizes{0, 128}) {
     const std::size_t scales = group == 0 ? rows : rows * 6;
     std::vector<float> scale(scales);
     for (float& s : scale) s = small_float(rng_);

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 #include <memory>
 #include <ostream>
 #include <random>
@@ -17,6 +18,9 @@
 #include "tern/kernels/kernel_table.h"
 
 namespace tern::kernels {
+
+// For `for (const std::size_t n : Sizes{1, 2})`.
+using Sizes = std::initializer_list<std::size_t>;
 
 #if defined(__x86_64__)
 extern const KernelTable kAvxVnniOnAvx512;  // avxvnni.cpp built for machines without AVX-VNNI.

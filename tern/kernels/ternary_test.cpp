@@ -45,7 +45,7 @@ class TernaryTables : public TableTest {
 TEST_P(TernaryTables, RandomInputsOfEveryShortLength) {
   std::mt19937 rng(20260301);
   for (std::size_t blocks = 0; blocks <= 12; ++blocks) {
-    for (const std::size_t rows : {0, 1, 3, 4, 5, 9}) {
+    for (const std::size_t rows : Sizes{0, 1, 3, 4, 5, 9}) {
       const std::size_t tokens = (blocks + rows) % 10;
       expect_matches_scalar(random_codes(rows * 64 * blocks, rng),
                             random_int8(tokens * 256 * blocks, rng), rows, tokens, blocks);
@@ -66,7 +66,7 @@ TEST_P(TernaryTables, EveryNumberOfRowsAndTokens) {
 // All weights -1, 0 or +1 with all activations extreme: the sums that overflow 16-bit lanes if they
 // are widened too late. Random inputs miss these.
 TEST_P(TernaryTables, ExtremesDoNotOverflow) {
-  for (const std::size_t blocks : {15, 16, 17, 32, 64, 65, 112}) {
+  for (const std::size_t blocks : Sizes{15, 16, 17, 32, 64, 65, 112}) {
     for (const std::uint8_t code : {std::uint8_t{0x00}, std::uint8_t{0x55}, std::uint8_t{0xAA}}) {
       for (const int value : {-128, -127, 0, 127}) {
         expect_matches_scalar(Exact<std::uint8_t>(64 * blocks, code),
@@ -166,7 +166,7 @@ TEST_P(TernaryProduct, EqualsTheDefinitionForAnyThreadsAndBatch) {
     const TernaryMatrix w = random_matrix(c, rng);
     const Exact<float> x = random_floats(c.tokens * c.cols, rng);
     const std::size_t y_stride = c.rows + 3;
-    for (const std::size_t threads : {1, 2, 3, 5}) {
+    for (const std::size_t threads : Sizes{1, 2, 3, 5}) {
       ThreadPool pool(threads);
       Int8Rows q;
       q.resize(c.tokens, c.cols, c.x_group);
