@@ -263,8 +263,9 @@ def compare_rest(model, held, embedding_type):
         faults.append("output_norm differs")
     for name in ("embed", "head"):
         want, got = getattr(model, name), getattr(held, name)
-        if embedding_type == "f16":
-            bad = not np.array_equal(want.astype(np.float16).astype(np.float64), got)
+        if embedding_type in ("f16", "f32"):
+            rounding = np.float16 if embedding_type == "f16" else np.float32
+            bad = not np.array_equal(want.astype(rounding).astype(np.float64), got)
         else:  # a step of Q8_0 is 1/127 of the largest of 32, one of Q6_K about 1/32 of the largest of 16
             bad = np.abs(want - got).max() > np.abs(want).max() * {"q8_0": 0.005, "q6_k": 0.03}[embedding_type]
         if bad:
@@ -305,6 +306,30 @@ def check_conversion(report, tern, label, folder, kind, tokens, asked, embedding
     report.check(apart <= RELATIVE_LIMIT, f"{label}: score after the way back within {apart:.2e}")
 
 
+def check_dense_conversion(report, tern, label, folder, tokens, asked):
+    """A full-precision folder as a GGUF of F16 (every matrix rounded) or F32 (nothing changed)."""
+    label = f"{label} {asked}"
+    path = os.path.join(tern.work, "model.gguf")
+    done = tern.run("convert", folder, path, "--type", asked, "--embedding-type", asked)
+    if not report.check(done.returncode == 0, f"{label}: convert" + (f": {done.stderr.strip()}" if done.returncode else "")):
+        return
+    model, held = ref.load_folder(folder), codecs.load_gguf(path)
+    rounding = np.float16 if asked == "F16" else np.float32
+    faults = compare_rest(model, held, asked.lower())
+    for i, (layer, layer_held) in enumerate(zip(model.layers, held.layers)):
+        for name, want in layer.items():
+            got = layer_held[name]
+            if name in ref.PROJECTIONS:
+                same = np.array_equal(want.weight.astype(rounding), got.weight)
+                same &= (want.bias is None) == (got.bias is None)
+                same &= want.bias is None or np.array_equal(want.bias, got.bias)
+            else:
+                same = np.array_equal(want, got)
+            faults += [] if same else [f"blk.{i}: {name} differs"]
+    report.check(not faults, f"{label}: values in the file" + "".join(f"; {f}" for f in faults[:6]))
+    check_model(report, tern, label, path, held, tokens)
+
+
 def remove_tree(folder):
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         os.remove(os.path.join(folder, name))
@@ -323,16 +348,23 @@ def check_all(report, tern, models_dir, kinds, with_gguf):
                 check_same_bits(report, tern, name, folder, *result)
         except (RuntimeError, OSError, ValueError) as e:
             report.check(False, f"{name}: {e}")
-        if not with_gguf or kind.storage == "dense":
+        if not with_gguf:
             continue
         jobs = [(t, "f16") for t in TERNARY_TYPES]
         if name == "bitnet2b4t_packed":
             jobs += [("TQ2_0", "q8_0"), ("TQ2_0", "q6_k")]
+        if kind.storage == "dense":
+            jobs = [("F16", None), ("F32", None)]
         for asked, embedding_type in jobs:
             try:
-                check_conversion(report, tern, name, folder, kind, tokens, asked, embedding_type)
+                if kind.storage == "dense":
+                    check_dense_conversion(report, tern, name, folder, tokens, asked)
+                else:
+                    check_conversion(report, tern, name, folder, kind, tokens, asked, embedding_type)
             except (RuntimeError, OSError, ValueError, AssertionError, KeyError) as e:
-                report.check(False, f"{name} {asked} {embedding_type}: {type(e).__name__}: {e}")
+                report.check(False, f"{name} {asked}: {type(e).__name__}: {e}")
+    refused = tern.run("cpu", isa="no-such-isa").returncode == 1
+    report.check(refused, f"TERN_ISA is read (a wrong one is refused); used here: {' '.join(usable_isas())}")
 
 
 def main():
