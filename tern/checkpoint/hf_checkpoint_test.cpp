@@ -1,6 +1,7 @@
 // HF folders: every kind of storage, tied heads, and what is refused.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <limits>
@@ -341,6 +342,39 @@ TEST(HfCheckpoint, RefusesBrokenFolders) {
   EXPECT_EQ(sentence(temp.path()), "");
   std::filesystem::remove(temp.path() / "model.safetensors");
   EXPECT_NE(sentence(temp.path()), "");
+}
+
+TEST(HfCheckpoint, ShardsAreReadAndATensorInTwoIsRefused) {
+  const HfModel model = llama_model();
+  const auto sentence = [&](const std::string& also_in_second) -> std::string {
+    const TempFolder temp;
+    write_text(temp.path() / "config.json", model.config.dump());
+    const std::array<std::string, 2> files{"model-00001-of-00002.safetensors",
+                                           "model-00002-of-00002.safetensors"};
+    std::array<formats::SafetensorsWriter, 2> shards;
+    Json index = {{"metadata", Json::object()}, {"weight_map", Json::object()}};
+    for (const auto& [name, tensor] : model.tensors) {
+      const std::size_t shard = name.find("layers.1") != std::string::npos ? 1 : 0;
+      index["weight_map"][name] = files[shard];
+      for (std::size_t i = 0; i < 2; ++i) {
+        if (i != shard && name != also_in_second) continue;
+        shards[i].add_tensor(name, tensor.type, tensor.shape, [&t = tensor] { return t.bytes; });
+      }
+    }
+    for (std::size_t i = 0; i < 2; ++i) shards[i].write(temp.path() / files[i]);
+    write_text(temp.path() / "model.safetensors.index.json", index.dump());
+    try {
+      ThreadPool pool(1);
+      const auto checkpoint = open_checkpoint(temp.path(), {});
+      EXPECT_EQ(row_of(checkpoint->matrix(TensorRole::kQ, 1, pool), 0)[0], 2000);
+      EXPECT_EQ(row_of(checkpoint->matrix(TensorRole::kQ, 0, pool), 0)[0], 1000);
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(sentence(""), "");
+  expect_parts(sentence("model.norm.weight"), {"model.norm.weight", "model-00002-of-00002"});
 }
 
 TEST(HfCheckpoint, TheGenerationFileAndTheTemplate) {
