@@ -54,6 +54,22 @@ DType narrowest(const DenseMatrix& matrix, ThreadPool& pool) {
   return DType::kF32;
 }
 
+// One scale, or one per row; nullopt where the groups of a row differ. (TQ types have no other way
+// to store one per row than in every block of it.)
+std::optional<std::vector<float>> folder_scales(const TernaryMatrix& matrix) {
+  const std::span<const float> all = matrix.scales();
+  const std::size_t per_row = matrix.groups_per_row();
+  std::vector<float> scales;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i % per_row == 0) {
+      scales.push_back(all[i]);
+    } else if (all[i] != scales.back()) {
+      return std::nullopt;
+    }
+  }
+  return scales;
+}
+
 bool is_plain(DType type) noexcept {
   return type == DType::kF32 || type == DType::kF16 || type == DType::kBF16;
 }
@@ -134,7 +150,8 @@ class HfConversion {
     } else if (!slot.spec->linear) {
       found.type = narrowest(ternary->scales());  // As floats: only linear layers are packed.
     } else {
-      if (ternary->scale_kind() == ScaleKind::kGroup) {
+      const auto scales = folder_scales(*ternary);
+      if (!scales) {
         throw Error(
             ErrorCode::kUnsupported,
             fmt::format("{}: {} has one scale for every {} columns, but a Hugging Face folder "
@@ -142,7 +159,7 @@ class HfConversion {
                         in_.name(), hf_name(slot), ternary->group()));
       }
       found.type = DType::kU8;
-      found.scales.assign(ternary->scales().begin(), ternary->scales().end());
+      found.scales = *scales;
       body_.packed = true;
     }
     if (slot.spec->role == arch::TensorRole::kEmbedding) body_.dtype = found.type;

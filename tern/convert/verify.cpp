@@ -127,8 +127,10 @@ class Verifier {
 
   VerifyCheck weights() {
     model_ = load(*usable_tables().front());
-    return pass(fmt::format("{} million ternary weights, every code a digit and every scale finite",
-                            model_->ternary_macs_per_token() / 1000000));
+    const std::size_t ternary = model_->ternary_macs_per_token();
+    if (ternary == 0) return pass("full-precision ones, all read");
+    return pass(fmt::format("{:.1f} million ternary ones: every code a digit, scales finite",
+                            static_cast<double>(ternary) / 1e6));
   }
 
   VerifyCheck kernels() {
@@ -158,8 +160,7 @@ class Verifier {
       }
     }
     if (difference) return fail(*difference);
-    return pass(fmt::format("sample rows of {} matrices give the same bits with {}", matrices,
-                            table_names()));
+    return pass(fmt::format("{} matrices: {} agree", matrices, table_names()));
   }
 
   static std::string table_names() {
@@ -214,8 +215,7 @@ class Verifier {
         return fail(*difference);
       }
     }
-    return pass(fmt::format("of {} tokens: finite, the same bits with {}, and token by token",
-                            tokens.size(), table_names()));
+    return pass(fmt::format("finite; {} agree, and token by token", table_names()));
   }
 
   std::optional<std::string> compare(const std::vector<float>& found,
@@ -256,14 +256,13 @@ class Verifier {
     for (const std::string_view text : std::span(kTexts).first(kScoredTexts)) {
       if (const auto mean = mean_logprob(text)) best = std::max(best, *mean);
     }
-    const std::string numbers =
-        fmt::format("{:.2f} nats per token, a uniform guess {:.2f}", -best, -uniform);
+    const std::string numbers = fmt::format("{:.2f} nats a token, chance {:.2f}", -best, -uniform);
     if (best > uniform) return pass("better than chance: " + numbers);
     if (checkpoint_->config().name.starts_with(kSynthName)) {
       return {"", CheckStatus::kWarning,
-              "scores no better than chance, as random weights do: " + numbers};
+              "no better than chance, as random weights are: " + numbers};
     }
-    return fail("scores no better than chance: " + numbers);
+    return fail("no better than chance: " + numbers);
   }
 
   std::filesystem::path path_;
