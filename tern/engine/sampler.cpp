@@ -90,11 +90,13 @@ void Sampler::penalise() {
   }
 }
 
+// The order of candidates: best first, equal logits by id.
+bool Sampler::better(const Candidate& a, const Candidate& b) noexcept {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
 // After this the candidates stand best first; equal logits by id.
 void Sampler::keep_top_k() {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  };
   const std::size_t k =
       params_.top_k == 0 ? candidates_.size() : std::min(params_.top_k, candidates_.size());
   std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(k),
@@ -126,16 +128,15 @@ void Sampler::keep_typical() {
   const auto distance = [&](const Candidate& c) {
     return c.p > 0 ? std::abs(-math::log(c.p) - entropy) : HUGE_VAL;
   };
-  std::stable_sort(
-      candidates_.begin(), candidates_.end(),
-      [&](const Candidate& a, const Candidate& b) { return distance(a) < distance(b); });
+  std::ranges::sort(candidates_, [&](const Candidate& a, const Candidate& b) {
+    const double da = distance(a), db = distance(b);
+    return da != db ? da < db : better(a, b);
+  });
   double sum = 0;
   std::size_t kept = 0;
   while (kept < candidates_.size() && sum <= params_.typical_p) sum += candidates_[kept++].p;
   candidates_.resize(kept);
-  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
-  });
+  std::ranges::sort(candidates_, better);
 }
 
 // Nucleus sampling (Holtzman et al., 2019): the best, until they hold top_p of the probability.

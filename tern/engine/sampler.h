@@ -44,6 +44,7 @@ class Sampler {
     std::uint32_t id;
     double p;
   };
+  static bool better(const Candidate& a, const Candidate& b) noexcept;
   void penalise();
   void keep_top_k();
   void keep_typical();

@@ -1,0 +1,193 @@
+#!/usr/bin/env python3
+"""The commands as users type them: exit statuses, JSON shapes, sentences. cli_test.py TERN
+
+Makes a tiny random model (make_tiny_model.py) in a temporary folder. Needs only Python itself.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+TERN = str(Path(sys.argv.pop(1)).resolve())
+HERE = Path(__file__).resolve().parent
+
+
+def tern(*args, stdin="", env=None):
+    return subprocess.run([TERN, *map(str, args)], input=stdin, capture_output=True, text=True,
+                          timeout=120, env={**os.environ, **(env or {})})
+
+
+def names(folder):
+    return sorted(p.name for p in Path(folder).iterdir())
+
+
+class Commands(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.model = cls.folder / "model"
+        subprocess.run([sys.executable, HERE / "make_tiny_model.py", cls.model], check=True)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def fails(self, status, words, *args, **kwargs):
+        """The command fails with one sentence on stderr that holds all the words."""
+        result = tern(*args, **kwargs)
+        self.assertEqual(result.returncode, status, result.stderr)
+        last = result.stderr.strip().splitlines()[-1]
+        self.assertTrue(last.startswith("tern: "), last)
+        for word in words:
+            self.assertIn(word, last)
+        return result
+
+    def output(self, *args, **kwargs):
+        result = tern(*args, **kwargs)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout
+
+    def json(self, *args, **kwargs):
+        return json.loads(self.output(*args, **kwargs))
+
+    def test_statuses(self):
+        self.assertEqual(tern().returncode, 2)
+        self.assertIn("run", self.output("--help"))
+        self.assertIn("tern 0.", self.output("--version"))
+        self.fails(2, ["unknown command 'fly'", "run"], "fly")
+        self.fails(2, ["-p"], "run", self.model)
+        self.fails(2, ["--no-such"], "run", self.model, "--no-such")
+        self.fails(2, ["--tokens"], "score", self.model)
+        self.fails(1, ["no model"], "run", "-p", "x")
+        self.fails(1, ["missing.gguf"], "run", "missing.gguf", "-p", "x")
+        for command in ("run", "score", "tokenize", "inspect", "convert", "verify", "synth",
+                        "bench", "cpu", "completion"):
+            self.assertIn("--help", self.output(command, "--help"), command)
+
+    def test_run(self):
+        run = ("run", self.model, "-p", "the", "-n", 12, "--temp", 0, "--ignore-eos")
+        result = self.json(*run, "--json")
+        self.assertEqual(sorted(result), ["generate_tps", "generated_tokens", "prompt_tokens",
+                                          "prompt_tps", "stop_reason", "text", "tokens"])
+        self.assertEqual(result["stop_reason"], "length")
+        self.assertEqual(result["generated_tokens"], 12)
+        self.assertEqual(self.output(*run), result["text"] + "\n")
+        for more in (["-t", 1], ["-t", 3], ["-b", 1]):
+            self.assertEqual(self.json(*run, "--json", *more)["tokens"], result["tokens"])
+        drawn = ("run", "-m", self.model, "-p", "", "-n", 20, "-s", 5, "--json")
+        self.assertEqual(self.json(*drawn)["tokens"], self.json(*drawn)["tokens"])
+        self.assertEqual(self.json(*run, "--json", env={"TERN_N_PREDICT": "3"})["tokens"],
+                         result["tokens"])  # A flag outweighs its variable.
+        self.assertEqual(self.json("run", self.model, "-p", "the", "--temp", 0, "--json",
+                                   env={"TERN_N_PREDICT": "3"})["generated_tokens"], 3)
+
+    def test_run_ends(self):
+        run = ("run", self.model, "-p", "the", "--temp", 0, "--ignore-eos", "--json")
+        full = self.json(*run, "-c", 16)
+        self.assertEqual(full["stop_reason"], "context_full")
+        # The last token need not go back into the context: 16 positions and one token more.
+        self.assertEqual(full["prompt_tokens"] + full["generated_tokens"], 17)
+        text = self.json(*run, "-n", 12)["text"]
+        stop = text[4:6]
+        stopped = self.json(*run, "-n", 12, "--stop", stop)
+        self.assertEqual(stopped["stop_reason"], "stop")
+        self.assertEqual(stopped["text"], text[:text.index(stop)])
+        self.fails(1, ["context of 4"], "run", self.model, "-p", "a long prompt", "-c", 4)
+        self.fails(1, ["top-p", "2"], "run", self.model, "-p", "x", "--top-p", 2)
+        self.fails(2, ["f64"], "run", self.model, "-p", "x", "-ctk", "f64")
+
+    def test_interrupt_ends_cleanly(self):
+        process = subprocess.Popen([TERN, "run", self.model, "-p", "the", "--ignore-eos"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.read(20)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.assertIn(b"interrupted", errors)
+
+    def test_score(self):
+        text = self.json("score", self.model, "-p", "the island", "--json", "--top", 2)
+        count = len(text["tokens"])
+        self.assertEqual([len(text[k]) for k in ("pieces", "logprobs", "top")], [count] * 3)
+        self.assertIsNone(text["logprobs"][0])
+        self.assertEqual(sorted(text["top"][1][0]), ["logprob", "piece", "token"])
+        self.assertGreaterEqual(text["top"][1][0]["logprob"], text["top"][1][1]["logprob"])
+        ids = ",".join(map(str, text["tokens"]))
+        for more in ([], ["-b", 1], ["-t", 1]):
+            same = self.json("score", self.model, "--tokens", ids, "--json", *more)
+            self.assertEqual(same["logprobs"], text["logprobs"])
+        requests = self.folder / "requests.jsonl"
+        requests.write_text(json.dumps({"prompt": "the island", "top": 1}) + "\n\n" +
+                            json.dumps({"tokens": text["tokens"]}) + "\n")
+        answers = [json.loads(line) for line in
+                   self.output("score", self.model, "--jsonl", requests).splitlines()]
+        self.assertEqual([a["logprobs"] for a in answers], [text["logprobs"]] * 2)
+        self.assertEqual(len(answers[0]["top"][1]), 1)
+        requests.write_text('{"prompt": "x"}\n{"text": "y"}\n')
+        self.fails(1, ["requests.jsonl line 2", "prompt"], "score", self.model, "--jsonl", requests)
+        requests.write_text('{"tokens": [1, 99999]}\n')
+        self.fails(1, ["requests.jsonl line 1", "99999"], "score", self.model, "--jsonl", requests)
+        self.fails(1, ["token id 99999", "vocabulary"], "score", self.model, "--tokens", "1,99999")
+        self.fails(1, ["5000"], "score", self.model, "--tokens", ",".join(["1"] * 5000))
+        self.fails(1, ["avx9"], "score", self.model, "--tokens", "1", env={"TERN_ISA": "avx9"})
+
+    def test_trace(self):
+        trace = self.folder / "trace.safetensors"
+        self.output("score", self.model, "--tokens", "1,2,3", "--trace", trace, "--json")
+        data = trace.read_bytes()
+        header = json.loads(data[8:8 + int.from_bytes(data[:8], "little")])
+        self.assertEqual(header["tokens"]["shape"], [3])
+        self.assertEqual(header["layers.1.down.q8"]["dtype"], "I8")
+        self.assertIn("logits", header)
+
+    def test_tokenize(self):
+        found = self.json("tokenize", self.model, "-p", "the 日本", "--json")
+        self.assertEqual("".join(found["pieces"])[:4], "the ")
+        ids = ",".join(map(str, found["tokens"]))
+        self.assertEqual(self.output("tokenize", self.model, "--decode", ids), "the 日本\n")
+        bos = self.json("tokenize", self.model, "-p", "the 日本", "--json", "--bos")
+        self.assertEqual(bos["tokens"][1:], found["tokens"])
+        self.assertEqual(self.json("tokenize", self.model, "--json", stdin="the 日本"), found)
+        alone = self.folder / "alone"
+        alone.mkdir()
+        shutil.copy(self.model / "tokenizer.json", alone)
+        self.assertEqual(self.json("tokenize", alone, "-p", "the 日本", "--json"), found)
+        self.fails(1, ["id", "vocabulary"], "tokenize", self.model, "--decode", "1,99999")
+
+    def test_convert_inspect_verify(self):
+        for kind in ("TQ1_0", "TQ2_0", "I2_S", "IQ2_BN"):
+            out = self.folder / f"{kind}.gguf"
+            self.output("convert", self.model, out, "--type", kind)
+            self.assertIn(kind, self.output("inspect", out))
+            self.assertIn("architecture", self.json("inspect", out, "--json"))
+        verified = tern("verify", self.folder / "I2_S.gguf")
+        self.assertIn("kernels    pass", verified.stdout)
+        before = names(self.folder)
+        self.fails(1, ["TQ9"], "convert", self.model, self.folder / "bad.gguf", "--type", "TQ9")
+        self.fails(1, [], "convert", self.model, self.folder / "none" / "bad.gguf")
+        self.assertEqual(names(self.folder), before)
+        broken = self.folder / "broken.gguf"
+        broken.write_bytes((self.folder / "I2_S.gguf").read_bytes()[:-100])
+        self.fails(1, ["broken.gguf"], "run", broken, "-p", "x")
+
+    def test_synth_and_bench(self):
+        out = self.folder / "tiny.gguf"
+        self.output("synth", "--shape", "tiny", out)
+        self.assertEqual(tern("verify", out).returncode, 0)
+        result = self.json("bench", out, "-p", 8, "-n", 4, "-r", 1, "-t", "1,2", "-o", "json")
+        self.assertEqual([(r["test"], r["threads"]) for r in result["results"]],
+                         [("pp8", 1), ("tg4", 1), ("pp8", 2), ("tg4", 2)])
+        self.assertGreater(result["results"][0]["read_bytes_per_second"], 0)
+        self.assertIn("| tg4", self.output("bench", "--shape", "tiny", "-p", 0, "-n", 4, "-r", 1))
+        self.fails(2, ["--shape"], "bench")
+        self.fails(1, ["huge", "bitnet-2b4t"], "synth", "--shape", "huge", self.folder / "x.gguf")
+
+
+if __name__ == "__main__":
+    unittest.main()
