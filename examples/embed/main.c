@@ -21,7 +21,7 @@ int main(int argc, char** argv) {
 
   tern_token tokens[256];
   size_t count;
-  need(tern_tokenize(model, argv[2], strlen(argv[2]), TERN_ADD_BOS, tokens, 256, &count));
+  need(tern_tokenize(model, argv[2], strlen(argv[2]), TERN_AS_PROMPT, tokens, 256, &count));
   float* logits = malloc(tern_vocab_size(model) * sizeof *logits);
   for (int made = 0; made < 24; ++made) {
     need(tern_forward(session, tokens, count, 1, logits));

@@ -240,13 +240,16 @@ tern_status tern_tokenize(const tern_model* model, const char* text, size_t leng
   return guarded([&] {
     require(model != nullptr, "model: found null, expected a loaded model");
     require(text != nullptr || length == 0, "text: found null, expected an address");
-    require((flags & ~unsigned{TERN_ADD_BOS | TERN_PLAIN_TEXT}) == 0,
-            "flags: found an unknown bit, expected TERN_ADD_BOS and TERN_PLAIN_TEXT");
+    require((flags & ~unsigned{TERN_ADD_BOS | TERN_PLAIN_TEXT | TERN_AS_PROMPT}) == 0,
+            "flags: found an unknown bit, expected those of tern_tokenize_flags");
     const auto& tokenizer = model->loaded->text();
     const std::string_view bytes(length == 0 ? "" : text, length);
     const bool special = (flags & TERN_PLAIN_TEXT) == 0;
-    const auto ids = (flags & TERN_ADD_BOS) != 0 ? tokenizer.encode_with_bos(bytes, special)
-                                                 : tokenizer.encode(bytes, special);
+    const bool as_prompt = (flags & TERN_AS_PROMPT) != 0;
+    const bool bos =
+        (flags & TERN_ADD_BOS) != 0 || (as_prompt && (tokenizer.data().add_bos || bytes.empty()));
+    const auto ids =
+        bos ? tokenizer.encode_with_bos(bytes, special) : tokenizer.encode(bytes, special);
     hand_out<tern_token>(ids, tokens, capacity, count);
   });
 }

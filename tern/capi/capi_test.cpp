@@ -71,6 +71,8 @@ TEST_F(Capi, TokenizesByTheMerges) {
   EXPECT_EQ(tokens("<|eot_id|>"), (Tokens{264}));
   EXPECT_EQ(tokens("<|eot_id|>", TERN_PLAIN_TEXT).size(), 10u);
   EXPECT_EQ(tokens(""), Tokens{});
+  EXPECT_EQ(tokens("and the", TERN_AS_PROMPT), (Tokens{261, 258}));  // Its files ask for no BOS.
+  EXPECT_EQ(tokens("", TERN_AS_PROMPT), (Tokens{262}));
 }
 
 TEST_F(Capi, TextComesBack) {

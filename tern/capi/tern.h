@@ -85,8 +85,10 @@ TERN_API int tern_is_end(const tern_model* model, tern_token token);
 /* -- Text and tokens -- */
 
 typedef enum tern_tokenize_flags {
-  TERN_ADD_BOS = 1,   /* Begin-of-text in front, if the vocabulary has one. */
-  TERN_PLAIN_TEXT = 2 /* "<|eot_id|>" in the text is text, not the special token. */
+  TERN_ADD_BOS = 1,    /* Begin-of-text in front, if the vocabulary has one. */
+  TERN_PLAIN_TEXT = 2, /* "<|eot_id|>" in the text is text, not the special token. */
+  TERN_AS_PROMPT = 4   /* Begin-of-text in front where the model's files ask for it, or where there
+                          would be no token at all. What `tern run` does. */
 } tern_tokenize_flags;
 
 /* Tokens of `length` bytes of text. `*count` becomes their number; the first min(*count, capacity)
