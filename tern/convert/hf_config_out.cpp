@@ -36,7 +36,7 @@ std::optional<arch::Llama3RopeScaling> llama3_scaling(const ModelConfig& config,
   guess.rope_factors.clear();
   arch::Llama3RopeScaling scaling;
   scaling.factor = static_cast<double>(*std::ranges::max_element(factors));
-  for (const std::uint64_t context : {8192u, 4096u, 2048u, 16384u, 32768u, 65536u, 131072u}) {
+  for (std::uint64_t context = 32; context <= std::uint64_t{1} << 20; context *= 2) {
     scaling.original_context = context;
     guess.rope_llama3 = scaling;
     if (close(model::rope_factors(guess), factors)) return scaling;
