@@ -1,6 +1,7 @@
 # What `cmake --install` and cpack put where: the program, the library with its headers and CMake
 # package, and shell completion. Component "runtime" is the program; "development" is the library.
 include(CMakePackageConfigHelpers)
+find_package(Threads REQUIRED)
 
 set(TERN_INCLUDE_FOLDER ${CMAKE_INSTALL_INCLUDEDIR})
 set(TERN_PACKAGE_FOLDER ${CMAKE_INSTALL_LIBDIR}/cmake/tern)
@@ -81,6 +82,7 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_ALL runtime)
 set(CPACK_COMPONENTS_GROUPING ALL_COMPONENTS_IN_ONE)
 set(CPACK_ARCHIVE_COMPONENT_INSTALL ON)
+set(CPACK_COMPONENT_INCLUDE_TOPLEVEL_DIRECTORY ON)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)

@@ -51,7 +51,7 @@ def tokenizer():
 def frequency(piece):
     """Roughly the log of how much more often a piece comes than a rare byte, in English."""
     letters = "Ġetaoinshrdlcumwfgypbvk,."
-    return 4.0 - 0.1 * letters.index(piece) if piece in letters else 3.0 * (len(piece) > 1)
+    return 3.0 if piece in letters or len(piece) > 1 else 0.0
 
 
 def bf16(values):
