@@ -14,6 +14,7 @@ template <std::size_t rows>
 void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
                std::size_t blocks, std::int32_t* y) {
   const __m256i mask = _mm256_set1_epi8(3);
+  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
   __m256i total[rows];
   for (__m256i& t : total) t = _mm256_setzero_si256();
   while (blocks > 0) {
@@ -21,7 +22,7 @@ void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* 
     __m256i sum[rows];
     for (__m256i& s : sum) s = _mm256_setzero_si256();
     for (std::size_t b = 0; b < run; ++b, w += 64, x += 256) {
-      for (std::size_t r = 0; r < rows; ++r) prefetch(w + r * row_bytes);
+      ahead = prefetch_next(ahead, rows * 64);
       for (std::size_t half = 0; half < 64; half += 32) {
         __m256i codes[rows];
         for (std::size_t r = 0; r < rows; ++r) codes[r] = load256(w + r * row_bytes + half);

@@ -158,6 +158,7 @@ template <std::size_t rows>
 void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
                std::size_t blocks, std::int32_t* y) {
   const __m512i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
+  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
   __m512i total[rows];
   for (__m512i& t : total) t = _mm512_setzero_si512();
   while (blocks > 0) {
@@ -167,11 +168,10 @@ void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* 
       for (__m512i& s : row) s = _mm512_setzero_si512();
     }
     for (std::size_t b = 0; b < run; ++b, w += 64, x += 256) {
+      ahead = prefetch_next(ahead, rows * 64);
       const __m512i xv[4] = {load(x), load(x + 64), load(x + 128), load(x + 192)};
       for (std::size_t r = 0; r < rows; ++r) {
-        const std::uint8_t* p = w + r * row_bytes;
-        _mm_prefetch(reinterpret_cast<const char*>(p + kPrefetchBytes), _MM_HINT_T0);
-        const __m512i codes = load(p);
+        const __m512i codes = load(w + r * row_bytes);
         for (int f = 0; f < 4; ++f) {
           sum[r][f] = _mm512_dpbusd_epi32(sum[r][f], _mm512_and_si512(codes, mask[f]), xv[f]);
         }

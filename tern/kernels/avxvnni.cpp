@@ -27,6 +27,7 @@ template <std::size_t rows>
 void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
                std::size_t blocks, std::int32_t* y) {
   const __m256i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
+  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
   __m256i total[rows];
   for (__m256i& t : total) t = _mm256_setzero_si256();
   while (blocks > 0) {
@@ -36,7 +37,7 @@ void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* 
       for (__m256i& s : row) s = _mm256_setzero_si256();
     }
     for (std::size_t b = 0; b < run; ++b, w += 64, x += 256) {
-      for (std::size_t r = 0; r < rows; ++r) prefetch(w + r * row_bytes);
+      ahead = prefetch_next(ahead, rows * 64);
       for (std::size_t half = 0; half < 64; half += 32) {
         for (std::size_t r = 0; r < rows; ++r) {
           const __m256i codes = load256(w + r * row_bytes + half);

@@ -15,6 +15,17 @@ namespace {
 using std::size_t;
 using std::uint8_t;
 
+// Weights are asked for in the order of memory, a panel of rows (or kPrefetchBytes) before they are
+// used: rows lie one after the other. Asking for each row's own continuation in turn, as the panel
+// is read, reaches a third of the bandwidth (measured on Zen 4).
+const uint8_t* prefetch_start(const uint8_t* w, size_t panel_bytes) {
+  return w + (panel_bytes > kPrefetchBytes ? panel_bytes : kPrefetchBytes);
+}
+const uint8_t* prefetch_next(const uint8_t* ahead, size_t bytes) {
+  for (size_t i = 0; i < bytes; i += 64) __builtin_prefetch(ahead + i);
+  return ahead + bytes;
+}
+
 // --- Full-precision weights. An element kind is read 16 at a time at any alignment.
 
 struct ElementF32 {
@@ -47,12 +58,13 @@ template <typename Element, size_t rows>
 void gemv_element_rows(const uint8_t* w, size_t row_bytes, const float* x, size_t cols, float* y) {
   Lanes16 sum[rows];
   for (Lanes16& s : sum) s = Lanes16::zero();
+  const uint8_t* ahead = prefetch_start(w, rows * row_bytes);
   size_t c = 0;
   for (; c + 16 <= cols; c += 16) {
+    ahead = prefetch_next(ahead, rows * 16 * Element::kBytes);
     const Lanes16 xv = Lanes16::load(x + c);
     for (size_t r = 0; r < rows; ++r) {
       const uint8_t* p = w + r * row_bytes + c * Element::kBytes;
-      __builtin_prefetch(p + kPrefetchBytes);
       sum[r] = fma(Element::load(p), xv, sum[r]);
     }
   }
@@ -124,11 +136,11 @@ void gemv_block_rows(const uint8_t* w, size_t row_bytes, const float* x, size_t 
   const std::int8_t* codes[rows];
   Lanes16 sum[rows];
   for (Lanes16& s : sum) s = Lanes16::zero();
+  const uint8_t* ahead = prefetch_start(w, rows * row_bytes);
   for (size_t c = 0; c < cols; c += Block::kWeights, w += Block::kBytes) {
+    ahead = prefetch_next(ahead, rows * Block::kBytes);
     for (size_t r = 0; r < rows; ++r) {
-      const uint8_t* p = w + r * row_bytes;
-      for (size_t i = 0; i < Block::kBytes; i += 64) __builtin_prefetch(p + kPrefetchBytes + i);
-      codes[r] = Block::decode(p, room[r], scales[r]);
+      codes[r] = Block::decode(w + r * row_bytes, room[r], scales[r]);
     }
     for (size_t i = 0; i < Block::kWeights / 16; ++i) {
       const Lanes16 xv = Lanes16::load(x + c + 16 * i);

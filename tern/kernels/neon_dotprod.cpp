@@ -223,10 +223,11 @@ void ternary_fields(const std::uint8_t* w, std::size_t row_bytes, std::size_t ro
 template <std::size_t rows>
 void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
                std::size_t blocks, std::int32_t* y) {
+  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
   int32x4_t sum[rows][2];
   for (auto& row : sum) row[0] = row[1] = vdupq_n_s32(0);
   for (std::size_t b = 0; b < blocks; ++b, w += 64, x += 256) {
-    for (std::size_t r = 0; r < rows; ++r) __builtin_prefetch(w + r * row_bytes + kPrefetchBytes);
+    ahead = prefetch_next(ahead, rows * 64);
     for (std::size_t j = 0; j < 64; j += 16) {
       const int8x16_t x0 = vld1q_s8(x + j), x1 = vld1q_s8(x + 64 + j);
       const int8x16_t x2 = vld1q_s8(x + 128 + j), x3 = vld1q_s8(x + 192 + j);
