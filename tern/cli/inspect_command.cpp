@@ -178,8 +178,9 @@ void print_types(const Inspection& i) {
                size_text(sum.bytes), sum.bits_per_weight());
   };
   std::vector<std::pair<std::string, TypeSum>> rows(i.types.begin(), i.types.end());
-  std::ranges::stable_sort(
-      rows, [](const auto& a, const auto& b) { return a.second.bytes > b.second.bytes; });
+  std::ranges::sort(rows, [](const auto& a, const auto& b) {
+    return a.second.bytes != b.second.bytes ? a.second.bytes > b.second.bytes : a.first < b.first;
+  });
   for (const auto& [name, sum] : rows) row(name, sum);
   row("total", i.total);
 }

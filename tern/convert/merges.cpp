@@ -59,8 +59,9 @@ std::vector<std::uint32_t> normal_pieces(const TokenizerData& data) {
 
 Merges merges_of_scores(const TokenizerData& data) {
   std::vector<std::uint32_t> order = normal_pieces(data);
-  std::ranges::stable_sort(
-      order, [&](std::uint32_t a, std::uint32_t b) { return data.scores[a] > data.scores[b]; });
+  std::ranges::sort(order, [&](std::uint32_t a, std::uint32_t b) {
+    return data.scores[a] != data.scores[b] ? data.scores[a] > data.scores[b] : a < b;
+  });
   return cut_all(data, order);
 }
 
