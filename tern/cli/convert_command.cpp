@@ -39,7 +39,7 @@ int run_convert(std::span<const std::string> args) {
                  "that is exact, else as they are)");
   app.add_option("--linear-class", linear_class,
                  "of a folder: autobitlinear (scales multiply) or bitlinear (they divide); "
-                 "default: the architecture's custom")
+                 "default: the architecture's usual one")
       ->check(CLI::IsMember({"autobitlinear", "bitlinear"}));
   parse(app, args);
 

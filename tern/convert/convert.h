@@ -22,7 +22,7 @@ struct ConvertOptions {
   // Of embedding and head: F16, BF16, F32, Q8_0 or Q6_K. Default: F16 where it holds every value,
   // else as they are; ternary ones stay ternary in the body's type.
   std::optional<DType> embedding_type;
-  std::optional<LinearClass> linear_class;  // HF only; by default the architecture's custom.
+  std::optional<LinearClass> linear_class;  // HF only; by default the architecture's usual one.
 };
 
 // Writes `in` to `out`: a GGUF where the name ends in ".gguf", else an HF folder, which must not
