@@ -33,7 +33,8 @@ std::vector<double> rope_factors(const arch::ModelConfig& config) {
   std::vector<double> factors(config.head_dim / 2, 1.0);
   if (config.rope_llama3) {
     for (std::size_t i = 0; i < factors.size(); ++i) {
-      factors[i] = llama3_factor(*config.rope_llama3, plain_frequency(config, i));
+      const double factor = llama3_factor(*config.rope_llama3, plain_frequency(config, i));
+      factors[i] = static_cast<double>(static_cast<float>(factor));
     }
   }
   return factors;
