@@ -33,7 +33,8 @@ int terminal_width() noexcept;  // Of stderr; 80 where it cannot be told.
 double monotonic_seconds() noexcept;
 std::uint64_t random_seed();  // From the system; for users who gave no seed.
 
-// From now on writing to a closed pipe is an error of that write, not the silent end of the program.
+// From now on writing to a closed pipe is an error of that write, not the silent end of the
+// program.
 void ignore_closed_pipes() noexcept;
 
 // The folder that holds the running executable; empty where it cannot be told.

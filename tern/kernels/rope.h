@@ -9,7 +9,8 @@
 
 namespace tern::kernels {
 
-// cos and sin of position * frequency, as floats rounded from double; const after construction and shared by threads.
+// cos and sin of position * frequency, as floats rounded from double; const after construction and
+// shared by threads.
 class RopeTable {
  public:
   // `frequencies` holds head_dim / 2 radians per position.
@@ -26,7 +27,7 @@ class RopeTable {
 // For each of `heads` heads of head_dim floats in x, and i < head_dim / 2:
 //   a = x[i], b = x[i + head_dim / 2];  x[i] = a cos - b sin;  x[i + head_dim / 2] = b cos + a sin
 // with each product and sum rounded (no fused multiply-add).
-void rope(const KernelTable& k, float* x, std::size_t heads, std::size_t head_dim,
-          const float* cos, const float* sin) noexcept;
+void rope(const KernelTable& k, float* x, std::size_t heads, std::size_t head_dim, const float* cos,
+          const float* sin) noexcept;
 
 }  // namespace tern::kernels

@@ -14,9 +14,11 @@ namespace tern::kernels {
 // exact; floats have one order, so that every instruction set, thread count and number of tokens
 // gives the same bits:
 //   scales per tensor or row, one activation scale:  y = float(sum) * (w_scale * x_scale)
-//   w groups, one activation scale:   s = 0; for g in column order: s = s + float(sum_g) * w_scale_g;
+//   w groups, one activation scale:   s = 0; for g in column order: s = s + float(sum_g) *
+//   w_scale_g;
 //                                     y = s * x_scale
-//   activation groups (x.group != 0): s = 0; for g in order: s = s + float(sum_g) * (w_scale_g * x_scale_g)
+//   activation groups (x.group != 0): s = 0; for g in order: s = s + float(sum_g) * (w_scale_g *
+//   x_scale_g)
 //                                     (w.group() must equal x.group)
 // Requires x.cols == w.cols() < 2^24. Rows are split among threads, in panels; several tokens share
 // each panel of weights (never a loop of matrix-vector products over the whole matrix).
