@@ -35,7 +35,11 @@ MAX_FUNCTION_LINES = 120
 TOKEN_WALK = [
     "cli/run_command.cpp",
     "engine/generator.cpp",
+    "tokenizer/tokenizer.cpp",
     "model/forward.cpp",
+    "kernels/ternary.cpp",
+    "kernels/attention.cpp",
+    "model/head.cpp",
     "engine/sampler.cpp",
 ]
 MAX_WALK_FILES = 8

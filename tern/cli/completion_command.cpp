@@ -32,7 +32,7 @@ _tern() {{
     _files
   fi
 }}
-compdef _tern tern
+if [ "$funcstack[1]" = _tern ]; then _tern "$@"; else compdef _tern tern; fi
 )sh";
 
 constexpr std::string_view kFish = R"sh(complete -c tern -n '__fish_use_subcommand' -f -a '{0}'
