@@ -86,7 +86,7 @@ AtomicFolder::AtomicFolder(std::filesystem::path path)
       temporary_(temporary_beside(path_)) {
   std::error_code ignored;
   if (std::filesystem::exists(path_, ignored) && !std::filesystem::is_empty(path_, ignored)) {
-    throw Error(ErrorCode::kBadArgument,
+    throw Error(ErrorCode::kIo,
                 path_.string() + ": exists already, expected a new name or an empty folder");
   }
   if (::mkdir(temporary_.c_str(), 0755) != 0) fail(path_, "create");

@@ -4,6 +4,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include "tern/base/error.h"
@@ -28,12 +30,22 @@ ThreadPool::ThreadPool(std::size_t threads) {
     throw Error(ErrorCode::kBadArgument, "thread count 0 found where at least 1 was expected");
   }
   threads_.reserve(threads - 1);
-  for (std::size_t worker = 1; worker < threads; ++worker) {
-    threads_.emplace_back([this, worker] { work(worker); });
+  try {
+    for (std::size_t worker = 1; worker < threads; ++worker) {
+      threads_.emplace_back([this, worker] { work(worker); });
+    }
+  } catch (const std::system_error& e) {
+    const std::size_t started = size();
+    stop();
+    throw Error(ErrorCode::kLimit, "thread " + std::to_string(started + 1) + " of " +
+                                       std::to_string(threads) + " could not be started (" +
+                                       e.code().message() + "), expected fewer threads");
   }
 }
 
-ThreadPool::~ThreadPool() {
+ThreadPool::~ThreadPool() { stop(); }
+
+void ThreadPool::stop() noexcept {
   {
     const std::lock_guard lock(mutex_);
     stop_ = true;
@@ -41,6 +53,7 @@ ThreadPool::~ThreadPool() {
   }
   wake_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void ThreadPool::call(std::size_t worker) noexcept {

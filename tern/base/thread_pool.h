@@ -39,7 +39,8 @@ class FunctionRef<void(Args...)> {
 // not start another on the same pool.
 class ThreadPool {
  public:
-  explicit ThreadPool(std::size_t threads);  // At least 1. Throws Error(kBadArgument) on 0.
+  explicit ThreadPool(std::size_t threads);  // At least 1. Throws Error(kBadArgument) on 0 and
+                                             // Error(kLimit) where the system gives no more.
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -57,6 +58,7 @@ class ThreadPool {
 
  private:
   void work(std::size_t worker);
+  void stop() noexcept;  // Ends and joins the threads.
   void call(std::size_t worker) noexcept;
 
   std::vector<std::thread> threads_;
