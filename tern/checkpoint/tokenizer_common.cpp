@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "tern/base/error.h"
+#include "tern/tokenizer/byte_alphabet.h"
 
 namespace tern::checkpoint {
 namespace {
@@ -89,6 +90,16 @@ void read_added_map(TokenizerData& data, const Json& added, std::string_view nam
   for (AddedToken& token : tokens) add_token(data, std::move(token), name);
 }
 
+// Whether an added token is a piece of a byte-level model, spelt in the printable alphabet: Falcon3
+// adds "Ċ", the line feed, once more. It stays a piece: a text's own line feeds are encoded as it
+// and it is decoded as one.
+bool spells_bytes(const TokenizerData& data, const AddedToken& token) {
+  if (data.kind != tokenizer::TokenizerKind::kByteBpe || token.special) return false;
+  if (data.types[token.id] != TokenType::kNormal) return false;
+  const auto bytes = tokenizer::from_printable(token.content);
+  return bytes && *bytes != token.content;
+}
+
 }  // namespace
 
 void add_token(TokenizerData& data, AddedToken token, std::string_view name) {
@@ -113,7 +124,7 @@ void add_token(TokenizerData& data, AddedToken token, std::string_view name) {
                       ", which is the piece '" + piece + "'");
   }
   TokenType& type = data.types[token.id];
-  if (type != TokenType::kUnknown && type != TokenType::kByte) {
+  if (type != TokenType::kUnknown && type != TokenType::kByte && !spells_bytes(data, token)) {
     type = token.special ? TokenType::kControl : TokenType::kUserDefined;
   }
   if (same == data.added.end()) {
@@ -212,9 +223,12 @@ void apply_sidecars(TokenizerData& data, const TokenizerSidecars& beside, std::s
     data.add_eos = json_bool(config, "add_eos_token", name).value_or(data.add_eos);
   }
   if (beside.generation_config != nullptr) {
-    merge_config_ids(data, *beside.generation_config, "generation_config.json");
+    merge_config_ids(data, *beside.generation_config,
+                     std::string(name) + ": generation_config.json beside it");
   }
-  if (beside.config != nullptr) merge_config_ids(data, *beside.config, "config.json");
+  if (beside.config != nullptr) {
+    merge_config_ids(data, *beside.config, std::string(name) + ": config.json beside it");
+  }
   add_known_ends(data);
 }
 

@@ -106,6 +106,16 @@ TEST(TokenizerJson, ReadsWhatAFileSays) {
   EXPECT_EQ(Tokenizer(read(pairs)).encode("ab"), (Ids{256}));
 }
 
+TEST(TokenizerJson, AnAddedTokenMayBeAPieceOfBytes) {
+  // As in Falcon3's: the line feed's piece stands among the added tokens.
+  Json json = byte_level_json();
+  json["added_tokens"].push_back(
+      {{"id", 10u}, {"content", tokenizer::to_printable("\n")}, {"special", false}});
+  const Tokenizer t(read(json));
+  EXPECT_EQ(t.encode("a\nb"), (Ids{'a', 10, 'b'}));
+  EXPECT_EQ(t.decode(Ids{'a', 10, 'b'}), "a\nb");
+}
+
 TEST(TokenizerJson, SidecarsSayMore) {
   const Json config = {
       {"eos_token", {{"content", "<tool>"}}},
@@ -126,7 +136,8 @@ TEST(TokenizerJson, SidecarsSayMore) {
 
   const Json far = {{"eos_token_id", 261u}};
   beside.generation_config = &far;
-  EXPECT_TRUE(has(refusal([&] { return read(byte_level_json(), beside); }), "eos_token_id"));
+  const std::string sentence = refusal([&] { return read(byte_level_json(), beside); });
+  EXPECT_TRUE(has(sentence, ": generation_config.json beside it: field 'eos_token_id'"));
 }
 
 TEST(TokenizerJson, RefusesWhatItDoesNotKnow) {
