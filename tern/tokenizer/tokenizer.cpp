@@ -160,7 +160,7 @@ StreamDecoder::StreamDecoder(const Tokenizer& tokenizer, bool skip_first_space)
     : tokenizer_(&tokenizer), at_start_(skip_first_space && tokenizer.data().add_space_prefix) {}
 
 std::string StreamDecoder::push(std::uint32_t id) {
-  std::string next = tokenizer_->piece(id);
+  std::string next = id < tokenizer_->vocab_size() ? tokenizer_->piece(id) : std::string();
   if (at_start_ && !next.empty()) {
     if (next[0] == ' ') next.erase(0, 1);
     at_start_ = false;

@@ -59,6 +59,8 @@ class StreamDecoder {
  public:
   // `skip_first_space`: the stream begins a text, so that the blank of add_space_prefix is dropped.
   StreamDecoder(const Tokenizer& tokenizer, bool skip_first_space);
+  // An id outside the vocabulary has no text: embeddings are padded, and a padding row can be
+  // drawn.
   std::string push(std::uint32_t id);
   std::string finish();  // What was held back, as U+FFFD.
 

@@ -286,6 +286,10 @@ TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
   EXPECT_EQ(stream.finish(), "\xEF\xBF\xBD");
   EXPECT_EQ(stream.finish(), "");
 
+  // A row of padding in the embedding, drawn by a model that was not trained.
+  EXPECT_EQ(stream.push(static_cast<std::uint32_t>(t.vocab_size())), "");
+  EXPECT_EQ(stream.push(UINT32_MAX), "");
+
   StreamDecoder middle(t, false);
   EXPECT_EQ(middle.push(byte(' ')), " ");
 }
