@@ -64,7 +64,7 @@ class Commands(unittest.TestCase):
         self.fails(2, ["-p"], "run", self.model)
         self.fails(2, ["--no-such"], "run", self.model, "--no-such")
         self.fails(2, ["--tokens"], "score", self.model)
-        self.fails(1, ["no model"], "run", "-p", "x")
+        self.fails(2, ["no model"], "run", "-p", "x")
         self.fails(1, ["missing.gguf"], "run", "missing.gguf", "-p", "x")
         for command in ("run", "score", "tokenize", "inspect", "convert", "verify", "synth",
                         "bench", "cpu", "completion"):
@@ -82,6 +82,9 @@ class Commands(unittest.TestCase):
             self.assertEqual(self.json(*run, "--json", *more)["tokens"], result["tokens"])
         drawn = ("run", "-m", self.model, "-p", "", "-n", 20, "-s", 5, "--json")
         self.assertEqual(self.json(*drawn)["tokens"], self.json(*drawn)["tokens"])
+        anew = ("run", self.model, "-p", "", "-n=40", "-s=-1", "--ignore-eos", "--json")
+        self.assertNotEqual(self.json(*anew)["tokens"], self.json(*anew)["tokens"])
+        self.assertEqual(self.json(*anew)["generated_tokens"], 40)
         self.assertEqual(self.json(*run, "--json", env={"TERN_N_PREDICT": "3"})["tokens"],
                          result["tokens"])  # A flag outweighs its variable.
         self.assertEqual(self.json("run", self.model, "-p", "the", "--temp", 0, "--json",
@@ -99,7 +102,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(stopped["stop_reason"], "stop")
         self.assertEqual(stopped["text"], text[:text.index(stop)])
         self.fails(1, ["context of 4"], "run", self.model, "-p", "a long prompt", "-c", 4)
-        self.fails(1, ["top-p", "2"], "run", self.model, "-p", "x", "--top-p", 2)
+        self.fails(2, ["top-p", "2"], "run", self.model, "-p", "x", "--top-p", 2)
         self.fails(2, ["f64"], "run", self.model, "-p", "x", "-ctk", "f64")
 
     def test_interrupt_ends_cleanly(self):
@@ -133,8 +136,12 @@ class Commands(unittest.TestCase):
         self.fails(1, ["requests.jsonl line 2", "prompt"], "score", self.model, "--jsonl", requests)
         requests.write_text('{"tokens": [1, 99999]}\n')
         self.fails(1, ["requests.jsonl line 1", "99999"], "score", self.model, "--jsonl", requests)
-        self.fails(1, ["token id 99999", "vocabulary"], "score", self.model, "--tokens", "1,99999")
-        self.fails(1, ["5000"], "score", self.model, "--tokens", ",".join(["1"] * 5000))
+        requests.write_text('{"tokens": [1]}\n' + json.dumps({"tokens": [1] * 5000}) + "\n")
+        self.fails(1, ["requests.jsonl line 2", "5000"], "score", self.model, "--jsonl", requests)
+        self.fails(1, [str(self.model), "token id 99999", "vocabulary"], "score", self.model,
+                   "--tokens", "1,99999")
+        self.fails(1, [str(self.model), "5000"], "score", self.model, "--tokens",
+                   ",".join(["1"] * 5000))
         self.fails(1, ["avx9"], "score", self.model, "--tokens", "1", env={"TERN_ISA": "avx9"})
 
     def test_trace(self):
@@ -169,7 +176,7 @@ class Commands(unittest.TestCase):
         verified = tern("verify", self.folder / "I2_S.gguf")
         self.assertIn("kernels    pass", verified.stdout)
         before = names(self.folder)
-        self.fails(1, ["TQ9"], "convert", self.model, self.folder / "bad.gguf", "--type", "TQ9")
+        self.fails(2, ["TQ9"], "convert", self.model, self.folder / "bad.gguf", "--type", "TQ9")
         self.fails(1, [], "convert", self.model, self.folder / "none" / "bad.gguf")
         self.assertEqual(names(self.folder), before)
         broken = self.folder / "broken.gguf"
@@ -186,7 +193,7 @@ class Commands(unittest.TestCase):
         self.assertGreater(result["results"][0]["read_bytes_per_second"], 0)
         self.assertIn("| tg4", self.output("bench", "--shape", "tiny", "-p", 0, "-n", 4, "-r", 1))
         self.fails(2, ["--shape"], "bench")
-        self.fails(1, ["huge", "bitnet-2b4t"], "synth", "--shape", "huge", self.folder / "x.gguf")
+        self.fails(2, ["huge", "bitnet-2b4t"], "synth", "--shape", "huge", self.folder / "x.gguf")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/base/error.h"
 #include "tern/base/system.h"
 #include "tern/base/version.h"
 #include "tern/cli/command.h"
@@ -79,6 +80,10 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "tern: {}\n", e.what());
     return 2;
+  } catch (const tern::Error& e) {
+    std::fflush(stdout);
+    fmt::print(stderr, "tern: {}\n", e.what());
+    return e.code() == tern::ErrorCode::kBadArgument ? 2 : 1;  // 2: wrong use.
   } catch (const std::exception& e) {
     std::fflush(stdout);
     fmt::print(stderr, "tern: {}\n", e.what());

@@ -75,6 +75,12 @@ std::string environment_name(std::string flag) {
   return "TERN_" + flag;
 }
 
+// "-n=5", which CLI11 would read as the value "=5".
+bool is_short_with_equals(std::string_view word) {
+  return word.size() > 2 && word[0] == '-' && std::isalpha(static_cast<unsigned char>(word[1])) &&
+         word[2] == '=';
+}
+
 // CLI11 knows single-letter short flags only.
 constexpr std::array<std::array<std::string_view, 2>, 3> kSingleDashWords{{
     {"-ctk", "--cache-type-k"},
@@ -97,6 +103,10 @@ void parse(CLI::App& app, std::span<const std::string> args) {
       if (word.starts_with(from) && word.size() > from.size() && word[from.size()] == '=') {
         known = std::string(to) + word.substr(from.size());
       }
+    }
+    if (is_short_with_equals(known)) {
+      words.push_back(known.substr(0, 2));
+      known.erase(0, 3);
     }
     words.push_back(std::move(known));
   }

@@ -42,7 +42,7 @@ void add_options(CLI::App& app, RunOptions& o) {
   app.add_option("-b,--batch-size", o.batch, "prompt tokens per forward pass")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
-  app.add_option("-s,--seed", o.seed, "seed of the draws (default: a new one each time)");
+  app.add_option("-s,--seed", o.seed, "seed of the draws; -1: a new one each time (default)");
   app.add_option("--cache-type-k", o.cache_k, "KV cache of keys, f16 or f32 (-ctk)")
       ->check(CLI::IsMember({"f16", "f32"}))
       ->capture_default_str();
@@ -109,7 +109,8 @@ int run_run(std::span<const std::string> args) {
     return 2;
   }
   engine::validate(o.sampler);
-  o.sampler.seed = o.seed ? *o.seed : random_seed();
+  // CLI11 reads -1, llama.cpp's word for "any", as the largest number.
+  o.sampler.seed = o.seed && *o.seed != UINT64_MAX ? *o.seed : random_seed();
 
   const InterruptGuard interrupt;
   LoadedModel loaded = open_model(o.model);
@@ -139,7 +140,13 @@ int run_run(std::span<const std::string> args) {
       std::fflush(stdout);
     };
   }
-  const engine::GenerateResult result = generator.generate(request);
+  const engine::GenerateResult result = [&] {
+    try {
+      return generator.generate(request);
+    } catch (const Error& e) {
+      throw with_context(loaded.checkpoint->name(), e);
+    }
+  }();
   if (o.json) {
     print_json(result);
   } else {

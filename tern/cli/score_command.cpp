@@ -289,12 +289,16 @@ int run_score(std::span<const std::string> args) {
 
   LoadedModel loaded = open_model(o.model, o.tokens.empty());
   const std::vector<Request> requests = gather(o, loaded);
+  const std::string& name = loaded.checkpoint->name();
+  std::size_t limit = loaded.checkpoint->config().context;
+  if (o.context && *o.context != 0) limit = std::min(limit, *o.context);
   std::size_t longest = 1;
-  for (const Request& r : requests) longest = std::max(longest, r.tokens.size());
-  if (o.context && *o.context != 0 && longest > *o.context) {
-    throw Error(ErrorCode::kLimit, fmt::format("a text of {} tokens found, expected at most the "
-                                               "context of {} (-c)",
-                                               longest, *o.context));
+  for (const Request& r : requests) {
+    longest = std::max(longest, r.tokens.size());
+    if (r.tokens.size() <= limit) continue;
+    throw Error(ErrorCode::kLimit,
+                fmt::format("{}: a text of {} tokens found, expected at most the context of {}",
+                            r.where.empty() ? name : r.where, r.tokens.size(), limit));
   }
   loaded.load_weights(longest);
   Scorer scorer(loaded, o.batch, kv_type(o.cache_k), kv_type(o.cache_v));
@@ -308,8 +312,7 @@ int run_score(std::span<const std::string> args) {
         print_score(request, score, loaded.tokenizer);
       }
     } catch (const Error& e) {
-      if (request.where.empty()) throw;
-      throw with_context(request.where, e);
+      throw with_context(request.where.empty() ? name : request.where, e);
     }
   }
   if (o.trace) trace.write(*o.trace);
