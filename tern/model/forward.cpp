@@ -110,7 +110,6 @@ void Forward::attention_block(std::size_t layer) {
   linear(w.q, q_);  // T x Q
   linear(w.k, k_);  // T x KV
   linear(w.v, v_);  // T x KV
-  show_quantized();
   show("q", q_.data(), c.q_width());
   show("k", k_.data(), c.kv_width());
   show("v", v_.data(), c.kv_width());
@@ -131,7 +130,6 @@ void Forward::attention_block(std::size_t layer) {
   }
   set_input(attn_.data(), c.q_width(), "o");
   linear(w.o, projected_);  // T x H
-  show_quantized();
   show("o", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
   show("attn_residual", x_.data(), c.hidden);
@@ -201,7 +199,6 @@ void Forward::ffn_block(std::size_t layer) {
   set_input(normed_.data(), c.hidden, "gate_up");
   linear(w.gate, gate_);  // T x F
   linear(w.up, up_);      // T x F
-  show_quantized();
   show("gate", gate_.data(), c.ffn);
   show("up", up_.data(), c.ffn);
   if (c.activation == arch::GateActivation::kReluSquared) {
@@ -216,7 +213,6 @@ void Forward::ffn_block(std::size_t layer) {
   }
   set_input(gate_.data(), c.ffn, "down");
   linear(w.down, projected_);  // T x H
-  show_quantized();
   show("down", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
   show("residual", x_.data(), c.hidden);
@@ -273,6 +269,7 @@ void Forward::linear(const Linear& weights, std::vector<float>& y) {
     if (!quantized_ || q8_.group != weights.activation_group) {
       q8_.resize(tokens_, input_cols_, weights.activation_group);
       kernels::quantize_rows(table, input_, input_cols_, q8_, pool_);
+      if (!quantized_) show_quantized();  // Later ones of this input may have other groups.
       quantized_ = true;
     }
     kernels::ternary_matmul(table, *ternary, q8_, y.data(), rows, pool_);
@@ -291,7 +288,7 @@ void Forward::show(const char* name, const float* x, std::size_t cols) {
 }
 
 void Forward::show_quantized() {
-  if (trace_ == nullptr || !quantized_) return;
+  if (trace_ == nullptr) return;
   trace_->rows(prefix_ + input_name_ + ".q8", DType::kI8, q8_.row(0), tokens_, q8_.cols,
                q8_.stride);
   trace_->rows(prefix_ + input_name_ + ".q8_scale", DType::kF32, q8_.scales.data(), tokens_,

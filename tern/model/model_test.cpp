@@ -16,6 +16,7 @@
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
 #include "tern/model/rope_frequencies.h"
+#include "tern/model/trace.h"
 
 namespace tern::model {
 namespace {
@@ -141,6 +142,77 @@ TEST_P(Golden, RefusesWhatDoesNotFit) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::ValuesIn(golden_folders()),
                          [](const auto& test) { return test.param.filename().string(); });
+
+// One layer that declares nothing: v in full precision has no int8 activations, q and k have them
+// in different groups.
+class MixedScales final : public checkpoint::Checkpoint {
+ public:
+  MixedScales(std::size_t q_group, std::size_t k_group) : q_group_(q_group), k_group_(k_group) {
+    config_.hidden = config_.ffn = 128;
+    config_.layers = 1;
+    config_.heads = config_.kv_heads = 2;
+    config_.head_dim = 64;
+    config_.vocab = 8;
+    config_.context = 16;
+    config_.tied_head = true;
+  }
+  std::string_view format() const noexcept override { return "test"; }
+  std::vector<checkpoint::TensorInfo> tensors() const override { return {}; }
+  std::vector<float> vector(arch::TensorRole role, std::size_t) const override {
+    using arch::TensorRole;
+    const bool norm = role == TensorRole::kAttnNorm || role == TensorRole::kFfnNorm ||
+                      role == TensorRole::kOutputNorm;
+    return norm ? std::vector<float>(128, 1.0f) : std::vector<float>();
+  }
+  Matrix matrix(arch::TensorRole role, std::size_t, ThreadPool&) const override {
+    if (role == arch::TensorRole::kEmbedding || role == arch::TensorRole::kV) {
+      DenseMatrix m;
+      m.type = DType::kF32;
+      m.rows = role == arch::TensorRole::kV ? 128 : 8;
+      m.cols = 128;
+      m.owned = AlignedBuffer(m.rows * m.cols * sizeof(float));
+      std::ranges::fill(m.owned.as<float>(), 0.5f);
+      m.bytes = {m.owned.data(), m.owned.size()};
+      return m;
+    }
+    const std::size_t group = role == arch::TensorRole::kQ   ? q_group_
+                              : role == arch::TensorRole::kK ? k_group_
+                                                             : 0;
+    if (group == 0) return TernaryMatrix(128, 128, ScaleKind::kTensor, 0, {1.0f});
+    return TernaryMatrix(128, 128, ScaleKind::kGroup, group,
+                         std::vector<float>(128 * 128 / group, 1.0f));
+  }
+
+ private:
+  std::size_t q_group_, k_group_;
+};
+
+// Counts the columns of what it is shown.
+struct Columns final : Trace {
+  void rows(const std::string& name, DType, const void*, std::size_t, std::size_t cols,
+            std::size_t) override {
+    EXPECT_TRUE(columns.emplace(name, cols).second) << name << " is shown twice";
+  }
+  std::map<std::string, std::size_t> columns;
+};
+
+TEST(TraceOfMixedScales, ShowsTheActivationsOfTheFirstTernaryMatrix) {
+  for (const auto& [q_group, k_group, groups] :
+       {std::array<std::size_t, 3>{64, 0, 2}, {0, 64, 1}, {64, 128, 2}, {128, 64, 1}}) {
+    ThreadPool pool(1);
+    const Model model(std::make_shared<MixedScales>(q_group, k_group), kernels::choose_table(""),
+                      16, pool);
+    KvPool cache(model.config(), 16, kernels::KvType::kF32, kernels::KvType::kF32);
+    Session session(cache);
+    Forward forward(model, pool, 1);
+    Columns trace;
+    const std::uint32_t token = 3;
+    forward.run({{&session, {&token, 1}, 0}}, &trace);
+    EXPECT_EQ(trace.columns["layers.0.qkv.q8_scale"], groups) << q_group << " and " << k_group;
+    EXPECT_EQ(trace.columns["layers.0.qkv.q8"], 128u);
+    EXPECT_EQ(trace.columns["layers.0.down.q8_scale"], 1u);
+  }
+}
 
 // Llama 3.1's published scaling at its published settings: short wavelengths kept, long ones
 // divided by 8, and in between the values that its formula gives (computed by hand for i = 30).
