@@ -150,6 +150,29 @@ TEST(GgufCheckpoint, LatentWeightsOfABitnetAreQuantised) {
   }
 }
 
+TEST(GgufCheckpoint, NumbersThatAreNotFiniteAreRefused) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  for (const float bad : {nan, std::numeric_limits<float>::infinity()}) {
+    for (const auto& [name, role] : {std::pair{"token_embd.weight", TensorRole::kEmbedding},
+                                     std::pair{"blk.0.attn_q.weight", TensorRole::kQ}}) {
+      GgufModel model = gguf_model("llama");
+      const std::vector<std::uint64_t> shape = model.tensors[name].shape;
+      std::vector<float> values(shape[0] * shape[1], 0.5f);
+      values[3 * shape[1] + 2] = values[5 * shape[1]] = bad;
+      model.tensors[name] = floats(shape, values);
+      const TempFolder temp;
+      ThreadPool pool(2);
+      const auto checkpoint = open_model(model, temp);
+      try {
+        checkpoint->matrix(role, 0, pool);
+        ADD_FAILURE() << name << " with " << bad << " was read";
+      } catch (const Error& e) {
+        expect_parts(e.what(), {"model.gguf", name, "NaN or infinity in row 3", "finite"});
+      }
+    }
+  }
+}
+
 TEST(GgufCheckpoint, AHeadThatIsTheEmbeddingTwiceIsTied) {
   GgufModel model = gguf_model("bitnet-b1.58");
   model.tensors["output.weight"] = model.tensors["token_embd.weight"];

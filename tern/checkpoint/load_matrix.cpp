@@ -1,6 +1,7 @@
 // Float tensors, exact ternary ones among them, and the order of rows.
 #include "tern/checkpoint/load_matrix.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <utility>
@@ -28,6 +29,27 @@ DenseMatrix dense_matrix(const TensorView& tensor) {
     m.bytes = {m.owned.data(), m.owned.size()};
   }
   return m;
+}
+
+// One NaN in an embedding makes every logit NaN, long after anybody could say where it came from.
+void refuse_not_finite(const TensorView& tensor, ThreadPool& pool) {
+  const auto rows = static_cast<std::size_t>(tensor.rows());
+  const auto cols = static_cast<std::size_t>(tensor.cols());
+  const std::size_t row_bytes = tensor.bytes.size() / rows;
+  std::atomic<std::size_t> first{rows};
+  pool.parallel_for(rows, 1, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t r = begin; r < end; ++r) {
+      if (dense_row_finite(tensor.type, tensor.bytes.data() + r * row_bytes, cols)) continue;
+      std::size_t known = first.load();
+      while (r < known && !first.compare_exchange_weak(known, r)) {
+      }
+      return;
+    }
+  });
+  if (first == rows) return;
+  throw Error(ErrorCode::kCorruptFile, tensor_text(tensor) + " holds NaN or infinity in row " +
+                                           std::to_string(first) +
+                                           ", expected only finite numbers");
 }
 
 // The row of GGUF's order that holds HF's row `r`.
@@ -103,7 +125,10 @@ Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, Threa
     drop_pages(tensor.bytes);
     return std::move(*exact);
   }
-  if (otherwise == FloatWeights::kKeep) return dense_matrix(tensor);
+  if (otherwise == FloatWeights::kKeep) {
+    refuse_not_finite(tensor, pool);
+    return dense_matrix(tensor);
+  }
   if (otherwise == FloatWeights::kMustBeTernary) {
     throw Error(
         ErrorCode::kCorruptFile,

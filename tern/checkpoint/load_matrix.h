@@ -22,7 +22,8 @@ enum class FloatWeights {
 };
 
 // A float or block-quantised tensor: ternary where it holds only {-s, 0, +s}, else as `otherwise`
-// says. A DenseMatrix is a view of the tensor's bytes (F64: an own copy as F32).
+// says. A DenseMatrix is a view of the tensor's bytes (F64: an own copy as F32). Throws
+// Error(kCorruptFile) where a number is not finite.
 Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, ThreadPool& pool);
 
 // Rows of GGUF's interleaved order -> HF's rotate-half order, head by head.

@@ -1,6 +1,7 @@
 // Decoders written to be read.
 #include "tern/tensor/dense_row.h"
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
@@ -49,6 +50,20 @@ void q6_k(const std::byte* p, float* out) noexcept {
   }
 }
 
+// Whether none of the numbers of type T, `step` bytes apart, has an exponent of all ones.
+template <typename T>
+bool all_finite(const std::byte* p, std::size_t count, std::size_t step, T exponent) noexcept {
+  bool finite = true;  // No early way out: the loop is one that compilers make wide.
+  for (std::size_t i = 0; i < count; ++i) {
+    finite &= (load<T>(p + i * step) & exponent) != exponent;
+  }
+  return finite;
+}
+
+constexpr std::uint32_t kF32Exponent = 0x7f800000;
+constexpr std::uint16_t kF16Exponent = 0x7c00;
+constexpr std::uint16_t kBF16Exponent = 0x7f80;
+
 }  // namespace
 
 bool is_dense(DType type) noexcept {
@@ -94,6 +109,35 @@ void dense_row_to_float(DType type, const std::byte* row, std::size_t cols, floa
       break;
     default:
       break;
+  }
+}
+
+bool dense_row_finite(DType type, const std::byte* row, std::size_t cols) noexcept {
+  switch (type) {
+    case DType::kF64: {
+      bool finite = true;  // As floats: a number beyond them becomes infinite.
+      for (std::size_t c = 0; c < cols; ++c) {
+        const auto value =
+            std::bit_cast<std::uint32_t>(static_cast<float>(load<double>(row + 8 * c)));
+        finite &= (value & kF32Exponent) != kF32Exponent;
+      }
+      return finite;
+    }
+    case DType::kF32:
+      return all_finite(row, cols, 4, kF32Exponent);
+    case DType::kF16:
+      return all_finite(row, cols, 2, kF16Exponent);
+    case DType::kBF16:
+      return all_finite(row, cols, 2, kBF16Exponent);
+    // The scales: times the largest weight in them they stay far below the largest float.
+    case DType::kQ8_0:
+      return all_finite(row, cols / 32, 34, kF16Exponent);
+    case DType::kQ4_0:
+      return all_finite(row, cols / 32, 18, kF16Exponent);
+    case DType::kQ6_K:
+      return all_finite(row + 208, cols / 256, 210, kF16Exponent);
+    default:
+      return true;
   }
 }
 

@@ -22,4 +22,8 @@ bool is_dense(DType type) noexcept;
 // Requires is_dense(type). F64 is rounded to float.
 void dense_row_to_float(DType type, const std::byte* row, std::size_t cols, float* out) noexcept;
 
+// Whether dense_row_to_float() would write finite numbers only; far faster than it. Same
+// requirements.
+bool dense_row_finite(DType type, const std::byte* row, std::size_t cols) noexcept;
+
 }  // namespace tern

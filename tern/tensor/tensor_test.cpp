@@ -2,10 +2,13 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
+#include <vector>
 
 #include "tern/base/error.h"
+#include "tern/tensor/dense_row.h"
 #include "tern/tensor/dtype.h"
 #include "tern/tensor/half.h"
 #include "tern/tensor/ternary_matrix.h"
@@ -72,6 +75,50 @@ TEST(DType, Sizes) {
   EXPECT_EQ(dtype_bytes(DType::kF32, std::uint64_t{1} << 62, 4), std::nullopt);
   EXPECT_EQ(dtype_by_name("tq1_0"), DType::kTQ1_0);
   EXPECT_EQ(dtype_by_name("tq3"), std::nullopt);
+}
+
+// A number of each type that is not finite, put where the last one of a row is.
+TEST(DenseRow, NotFiniteIsFoundInEveryType) {
+  struct Case {
+    DType type;
+    std::size_t from_end, bytes;    // Where the last number (or scale) begins, and its size.
+    std::uint64_t bad[3], good[2];  // NaN, infinity, -infinity; the largest, a negative one.
+  };
+  const Case cases[] = {
+      {DType::kF64,
+       8,
+       8,
+       {0x7ff8000000000000, 0x7ff0000000000000, 0xffefffffffffffff},
+       {0x47efffffe0000000, 0xbff0000000000000}},  // -1.8e308 and 3.4e38, the largest float.
+      {DType::kF32, 4, 4, {0x7fc00000, 0x7f800000, 0xff800000}, {0x7f7fffff, 0xbf800000}},
+      {DType::kF16, 2, 2, {0x7e00, 0x7c00, 0xfc00}, {0x7bff, 0xbc00}},
+      {DType::kBF16, 2, 2, {0x7fc0, 0x7f80, 0xff80}, {0x7f7f, 0xbf80}},
+      {DType::kQ8_0, 34, 2, {0x7e00, 0x7c00, 0xfc00}, {0x7bff, 0xbc00}},
+      {DType::kQ4_0, 18, 2, {0x7e00, 0x7c00, 0xfc00}, {0x7bff, 0xbc00}},
+      {DType::kQ6_K, 2, 2, {0x7e00, 0x7c00, 0xfc00}, {0x7bff, 0xbc00}},
+  };
+  constexpr std::size_t kCols = 512;
+  for (const Case& c : cases) {
+    const auto finite = [&](std::uint64_t value, std::byte fill) {
+      std::vector<std::byte> row(static_cast<std::size_t>(*dtype_bytes(c.type, 1, kCols)), fill);
+      std::memcpy(row.data() + row.size() - c.from_end, &value, c.bytes);
+      const bool found = dense_row_finite(c.type, row.data(), kCols);
+      std::vector<float> decoded(kCols);
+      dense_row_to_float(c.type, row.data(), kCols, decoded.data());
+      bool expected = true;
+      for (const float v : decoded) expected &= std::isfinite(v);
+      // Weights of 0 hide an infinite scale from nobody: 0 times infinity is NaN.
+      EXPECT_EQ(found, expected) << dtype_name(c.type) << " " << value;
+      return found;
+    };
+    for (const std::uint64_t value : c.bad) {
+      EXPECT_FALSE(finite(value, std::byte{0})) << dtype_name(c.type) << " " << value;
+    }
+    for (const std::uint64_t value : c.good) {
+      EXPECT_TRUE(finite(value, std::byte{0})) << dtype_name(c.type) << " " << value;
+      EXPECT_TRUE(finite(value, std::byte{0x3b})) << dtype_name(c.type) << " " << value;
+    }
+  }
 }
 
 TEST(TernaryMatrix, KeepsDigitsOfEveryWidth) {
