@@ -64,14 +64,15 @@ def recompute(model, trace):
 
     def products(at, layer, group, names, source):
         x = wide[at + source]
-        if any(layer[name].ternary for name in names):
-            step = np.maximum(np.abs(x).max(axis=-1, keepdims=True), 1e-5) / 127
-            out[f"{at}{group}.q8"], out[f"{at}{group}.q8_scale"] = x / step, step
+        traced = next((layer[name].group for name in names if layer[name].ternary), None)
+        if traced is not None:
+            out[f"{at}{group}.q8"], out[f"{at}{group}.q8_scale"] = ref.scale_activation(x, traced)
         for name in names:
             linear = layer[name]
-            if linear.ternary:
-                q8, step = wide[f"{at}{group}.q8"], wide[f"{at}{group}.q8_scale"]
-                y = q8 @ linear.digits.T.astype(np.float64) * (np.float64(linear.scale) * step)
+            if linear.ternary and linear.group == traced:
+                y = linear.ternary_product(wide[f"{at}{group}.q8"], wide[f"{at}{group}.q8_scale"])
+            elif linear.ternary:  # Not in the trace: as float64 rounds it, which on a clean input is as float32 does.
+                y = linear.ternary_product(*ref.quantise_activation(x, linear.group)[:2])
             else:
                 y = x @ linear.weight.T
             out[at + name] = y if linear.bias is None else y + linear.bias

@@ -127,16 +127,22 @@ def pack_uint8(digits):
     return blocks[0] | blocks[1] << 2 | blocks[2] << 4 | blocks[3] << 6
 
 
-def quantise_activation(x):
-    """Absmax int8 per row: (q as floats, step, smallest distance of each row to a rounding boundary).
+def scale_activation(x, group=0):
+    """(x in int8 steps before rounding, rows x columns; step, rows x groups). A group of 0 is the whole row."""
+    groups = x.reshape(len(x), -1, group or x.shape[-1])
+    s = x.dtype.type(127) / np.maximum(np.abs(groups).max(axis=-1, keepdims=True), x.dtype.type(1e-5))
+    return (groups * s).reshape(x.shape), 1 / s[..., 0]
+
+
+def quantise_activation(x, group=0):
+    """Absmax int8 per group: (q as floats, step, smallest distance of each row to a rounding boundary).
 
     x ~= q * step. The boundaries are k + 0.5 in int8 steps.
     """
-    s = x.dtype.type(127) / np.maximum(np.abs(x).max(axis=-1, keepdims=True), x.dtype.type(1e-5))
-    scaled = x * s
+    scaled, step = scale_activation(x, group)
     q = np.clip(np.rint(scaled), -128, 127)
     margin = np.abs(scaled - np.floor(scaled) - 0.5).min(axis=-1)
-    return q, 1 / s, margin
+    return q, step, margin
 
 
 # --- the model -----------------------------------------------------------------------------------------
@@ -164,16 +170,33 @@ class Config:
 
 @dataclass
 class Linear:
-    """Either dense (float64 weight) or ternary (int8 digits and one scale, as the float32 that stands for it)."""
+    """Either dense (float64 weight) or ternary: int8 digits and one scale, as the float32 that stands for it.
+
+    Scales of rows or of groups of columns are an array, rows x groups. `group` is how many columns share an
+    activation scale, 0 where a whole row does.
+    """
 
     weight: np.ndarray = None
     digits: np.ndarray = None
     scale: np.float32 = None
     bias: np.ndarray = None
+    group: int = 0
 
     @property
     def ternary(self):
         return self.digits is not None
+
+    def ternary_product(self, q8, step):
+        """Of int8 activations (rows x columns, as floats) with their steps (rows x groups); without the bias."""
+        dtype = q8.dtype.type
+        scales = np.atleast_2d(np.asarray(self.scale, dtype=dtype))
+        parts = max(scales.shape[1], step.shape[1])
+        width, y = q8.shape[1] // parts, 0
+        for g in range(parts):
+            columns = slice(g * width, (g + 1) * width)
+            sums = q8[:, columns] @ self.digits[:, columns].T.astype(dtype, copy=False)
+            y = y + sums * (scales[:, g % scales.shape[1]] * step[:, [g % step.shape[1]]])
+        return y
 
 
 def relu2(x):
@@ -278,16 +301,21 @@ class Model:
         trace, margins = {"tokens": tokens.astype(np.int32)}, [np.full(len(tokens), 0.5)]
 
         def product(group, names, layer, x):
-            """The Linears `names` of one input, quantised once: x stays as it is for the dense ones."""
+            """The Linears `names` of one input, quantised once per group size: x stays as it is for the dense ones."""
             linears = [self.layers[layer][name] for name in names]
-            if any(linear.ternary for linear in linears):
-                q8, step, margin = quantise_activation(x)
+            quantised = {}
+            for linear in linears:
+                if not linear.ternary or linear.group in quantised:
+                    continue
+                q8, step, margin = quantise_activation(x, linear.group)
                 margins.append(margin)
-                trace[f"layers.{layer}.{group}.q8"] = q8.astype(np.int8)
-                trace[f"layers.{layer}.{group}.q8_scale"] = step
+                if not quantised:
+                    trace[f"layers.{layer}.{group}.q8"] = q8.astype(np.int8)
+                    trace[f"layers.{layer}.{group}.q8_scale"] = step
+                quantised[linear.group] = q8, step
             for name, linear in zip(names, linears):
                 if linear.ternary:
-                    y = (q8 @ linear.digits.T.astype(dtype)) * (dtype(linear.scale) * step)
+                    y = linear.ternary_product(*quantised[linear.group])
                 else:
                     y = x @ linear.weight.T.astype(dtype)
                 trace[f"layers.{layer}.{name}"] = y if linear.bias is None else y + linear.bias.astype(dtype)
