@@ -233,6 +233,17 @@ TEST(TokenizerModel, ReadsSentencePiece) {
   EXPECT_FALSE(read_model(sp_model(2, field(3, 0u))).add_space_prefix);
 }
 
+TEST(TokenizerModel, LegacySaysWhetherABlankFollowsAnAddedToken) {
+  const std::string model = sp_model(2, field(4, 0u));
+  EXPECT_EQ(Tokenizer(read_model(model)).encode("</s>a"), (Ids{2, 3}));
+  const Json config = {{"legacy", false}};
+  TokenizerSidecars beside;
+  beside.tokenizer_config = &config;
+  const Tokenizer t(read_tokenizer_model(bytes_of(model), beside, "t.model", {}));
+  EXPECT_EQ(t.encode("</s>a"), (Ids{2, 4}));
+  EXPECT_EQ(t.encode("a</s>"), (Ids{3, 2}));
+}
+
 TEST(TokenizerModel, RefusesOtherModelsAndBrokenFiles) {
   EXPECT_TRUE(has(refusal([] { return read_model(sp_model(1)); }), "unigram"));
   EXPECT_TRUE(has(refusal([] { return read_model(sp_model(2, field(2, "map"))); }), "identity"));

@@ -356,6 +356,9 @@ TokenizerData read_tokenizer_model(std::span<const std::byte> bytes,
   }
   TokenizerData data = SentencePiece(name).read(text);
   apply_sidecars(data, beside, name);
+  if (beside.tokenizer_config != nullptr) {  // "legacy": false is the rule of no blank there.
+    data.prefix_after_added = json_bool(*beside.tokenizer_config, "legacy", name).value_or(true);
+  }
   return data;
 }
 
