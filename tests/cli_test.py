@@ -103,6 +103,7 @@ class Commands(unittest.TestCase):
         self.assertEqual(stopped["text"], text[:text.index(stop)])
         self.fails(1, ["context of 4"], "run", self.model, "-p", "a long prompt", "-c", 4)
         self.fails(2, ["top-p", "2"], "run", self.model, "-p", "x", "--top-p", 2)
+        self.fails(2, ["ctx-size", "-1"], "run", self.model, "-p", "x", "-c", -1)
         self.fails(2, ["f64"], "run", self.model, "-p", "x", "-ctk", "f64")
 
     def test_interrupt_ends_cleanly(self):

@@ -38,7 +38,8 @@ void add_options(CLI::App& app, RunOptions& o) {
       ->check(CLI::Range(-1LL, 1LL << 40))
       ->capture_default_str();
   app.add_option("-c,--ctx-size", o.context,
-                 "positions of context; 0: the model's own (default: that, at most 4096)");
+                 "positions of context; 0: the model's own (default: that, at most 4096)")
+      ->check(CLI::Range(0LL, 1LL << 32));
   app.add_option("-b,--batch-size", o.batch, "prompt tokens per forward pass")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();

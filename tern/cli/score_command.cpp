@@ -248,12 +248,15 @@ void add_options(CLI::App& app, ScoreOptions& o) {
       ->excludes(prompt)
       ->excludes(file)
       ->excludes(tokens);
-  app.add_option("--top", o.top, "also list the K best at each place")->type_name("K");
+  app.add_option("--top", o.top, "also list the K best at each place")
+      ->type_name("K")
+      ->check(CLI::Range(0LL, 1LL << 32));
   app.add_option("--trace", o.trace, "write every operation's output to this safetensors file");
   app.add_option("-b,--batch-size", o.batch, "tokens per forward pass")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
-  app.add_option("-c,--ctx-size", o.context, "refuse texts longer than this");
+  app.add_option("-c,--ctx-size", o.context, "refuse texts longer than this")
+      ->check(CLI::Range(0LL, 1LL << 32));
   app.add_option("--cache-type-k", o.cache_k, "KV cache of keys, f32 or f16 (-ctk)")
       ->check(CLI::IsMember({"f16", "f32"}))
       ->capture_default_str();
