@@ -2,6 +2,7 @@
 #include "tern/cli/loaded_model.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "tern/base/error.h"
 #include "tern/base/system.h"
@@ -26,6 +27,14 @@ void LoadedModel::load_weights(std::size_t context) {
   seconds += monotonic_seconds() - start;
 }
 
+tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file) {
+  try {
+    return tokenizer::Tokenizer(std::move(data));
+  } catch (const Error& e) {
+    throw with_context(file, e);
+  }
+}
+
 LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
   const double start = monotonic_seconds();
   kernels::table_from_environment();  // A wrong TERN_ISA is said before anything is loaded.
@@ -33,7 +42,9 @@ LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
   opened.pool = std::make_unique<ThreadPool>(options.thread_count());
   opened.checkpoint =
       checkpoint::open_checkpoint(options.path(), options.open_options(), with_tokenizer);
-  if (opened.checkpoint->tokenizer()) opened.tokenizer.emplace(*opened.checkpoint->tokenizer());
+  if (const auto& data = opened.checkpoint->tokenizer()) {
+    opened.tokenizer.emplace(make_tokenizer(*data, opened.checkpoint->name()));
+  }
   opened.seconds = monotonic_seconds() - start;
   return opened;
 }

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/checkpoint.h"
@@ -25,6 +26,9 @@ struct LoadedModel {
   // `context` as Model takes it. A terminal sees a progress bar. TERN_ISA chooses the kernels.
   void load_weights(std::size_t context);
 };
+
+// The tokenizer of a model's files; errors name `file`.
+tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file);
 
 LoadedModel open_model(const ModelOptions& options, bool with_tokenizer = true);
 

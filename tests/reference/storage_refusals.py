@@ -35,7 +35,7 @@ NOTICES = ("I2_S weights are read in the x86", "weight scales were rounded", "no
 EXPECTATIONS = ("expected", "but the", "but only", "but another", "left hold", "do not fit", "which ends", "before its",
                 "more elements than", "not finite",
                 "stands twice", "convert the original", "has none of that name", "tern knows", "tern reads",
-                "outside the vocabulary", "is missing", "cannot open")  # fmt: skip
+                "outside the vocabulary", "is missing", "cannot open", "has no piece", "is no piece")  # fmt: skip
 
 
 # --- a good file, and faults ---------------------------------------------------------------------------------------
@@ -229,9 +229,16 @@ GGUF_CASES = [
 TOKENIZER_CASES = in_llama([
     ("unknown pre-tokenizer", key("tokenizer.ggml.pre", STRING, "nobody"), ["nobody"]),
     ("unknown tokenizer model", key("tokenizer.ggml.model", STRING, "bert"), ["bert"]),
-    ("more pieces than the embedding", key("tokenizer.ggml.tokens", ARRAY, (STRING, byte_pieces(321))), ["321", "320"]),
+    ("a byte without a piece", key("tokenizer.ggml.tokens", ARRAY, (STRING, ["zz"] + byte_pieces(320)[1:])), ["byte 33"]),
+    ("a merge of no piece", key("tokenizer.ggml.merges", ARRAY, (STRING, ["A C"])), ["'AC'"]),
     ("EOS outside the vocabulary", key("tokenizer.ggml.eos_token_id", U32, 320), ["320"]),
     ("no tokens", no_key("tokenizer.ggml.tokens"), ["tokenizer.ggml.tokens"]),
+])  # fmt: skip
+
+
+# `tokenize` alone is content with it: a GGUF of a vocabulary has no embedding.
+VOCABULARY_CASES = in_llama([
+    ("more pieces than the embedding", key("tokenizer.ggml.tokens", ARRAY, (STRING, byte_pieces(321))), ["321", "320"]),
 ])  # fmt: skip
 
 
@@ -413,7 +420,9 @@ def check_truncations(refuser, work):
 
 def check_gguf(refuser, work, only):
     path, goods = os.path.join(work, "broken.gguf"), {}
-    for cases, commands in ((GGUF_CASES, None), (TOKENIZER_CASES, refuser.text_commands)):
+    tables = ((GGUF_CASES, None), (TOKENIZER_CASES, refuser.text_commands),
+              (VOCABULARY_CASES, lambda path: refuser.text_commands(path)[1:]))  # fmt: skip
+    for cases, commands in tables:
         for name, arguments, fault, words, options in cases:
             if only not in name:
                 continue
