@@ -43,7 +43,8 @@ struct Loaded {
         forward(model, pool, std::min(kBatchTokens, model.context())),
         head(model) {
     if (with_tokenizer && model.checkpoint().tokenizer()) {
-      tokenizer.emplace(*model.checkpoint().tokenizer());
+      tokenizer.emplace(tern::checkpoint::make_tokenizer(*model.checkpoint().tokenizer(),
+                                                         model.checkpoint().name()));
     }
   }
 

@@ -18,6 +18,7 @@
 #include "tern/formats/gguf.h"
 #include "tern/tensor/matrix.h"
 #include "tern/tensor/tensor_view.h"
+#include "tern/tokenizer/tokenizer.h"
 #include "tern/tokenizer/tokenizer_data.h"
 
 namespace tern::checkpoint {
@@ -98,5 +99,8 @@ std::unique_ptr<const Checkpoint> open_checkpoint(const std::filesystem::path& p
 // or tokenizer.model given itself, or of a GGUF with nothing but a vocabulary.
 tokenizer::TokenizerData open_tokenizer(const std::filesystem::path& path,
                                         const OpenOptions& options);
+
+// The tokenizer of a model's files; what is wrong with the data is said with `file` in front.
+tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file);
 
 }  // namespace tern::checkpoint

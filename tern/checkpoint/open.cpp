@@ -67,4 +67,12 @@ tokenizer::TokenizerData open_tokenizer(const std::filesystem::path& path,
   return read_tokenizer_gguf(file, options.pre, options.notice);
 }
 
+tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file) {
+  try {
+    return tokenizer::Tokenizer(std::move(data));
+  } catch (const Error& e) {
+    throw with_context(file, e);
+  }
+}
+
 }  // namespace tern::checkpoint

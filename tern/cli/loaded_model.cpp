@@ -27,14 +27,6 @@ void LoadedModel::load_weights(std::size_t context) {
   seconds += monotonic_seconds() - start;
 }
 
-tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file) {
-  try {
-    return tokenizer::Tokenizer(std::move(data));
-  } catch (const Error& e) {
-    throw with_context(file, e);
-  }
-}
-
 LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
   const double start = monotonic_seconds();
   kernels::table_from_environment();  // A wrong TERN_ISA is said before anything is loaded.
@@ -43,7 +35,7 @@ LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
   opened.checkpoint =
       checkpoint::open_checkpoint(options.path(), options.open_options(), with_tokenizer);
   if (const auto& data = opened.checkpoint->tokenizer()) {
-    opened.tokenizer.emplace(make_tokenizer(*data, opened.checkpoint->name()));
+    opened.tokenizer.emplace(checkpoint::make_tokenizer(*data, opened.checkpoint->name()));
   }
   opened.seconds = monotonic_seconds() - start;
   return opened;

@@ -27,9 +27,6 @@ struct LoadedModel {
   void load_weights(std::size_t context);
 };
 
-// The tokenizer of a model's files; errors name `file`.
-tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file);
-
 LoadedModel open_model(const ModelOptions& options, bool with_tokenizer = true);
 
 // What -c means: 0 all that the model was made for; not given, that but at most 4096.

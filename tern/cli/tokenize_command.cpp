@@ -10,7 +10,6 @@
 #include "tern/base/error.h"
 #include "tern/base/json.h"
 #include "tern/cli/command.h"
-#include "tern/cli/loaded_model.h"
 #include "tern/cli/options.h"
 #include "tern/tokenizer/tokenizer.h"
 
@@ -51,7 +50,7 @@ int run_tokenize(std::span<const std::string> args) {
   app.add_flag("--json", json, "print {\"tokens\":[...],\"pieces\":[...]}");
   parse(app, args);
 
-  const tokenizer::Tokenizer tokenizer = make_tokenizer(
+  const tokenizer::Tokenizer tokenizer = checkpoint::make_tokenizer(
       checkpoint::open_tokenizer(model.path(), model.open_options()), model.path().string());
   if (app.get_option("--decode")->count() > 0) {
     const std::string decoded = tokenizer.decode(ids, true);
