@@ -24,6 +24,7 @@
 #include "tern/model/head.h"
 #include "tern/model/kv_pool.h"
 #include "tern/model/model.h"
+#include "tern/tokenizer/prompt_tokens.h"
 #include "tern/tokenizer/tokenizer.h"
 
 namespace {
@@ -246,11 +247,10 @@ tern_status tern_tokenize(const tern_model* model, const char* text, size_t leng
     const auto& tokenizer = model->loaded->text();
     const std::string_view bytes(length == 0 ? "" : text, length);
     const bool special = (flags & TERN_PLAIN_TEXT) == 0;
-    const bool as_prompt = (flags & TERN_AS_PROMPT) != 0;
-    const bool bos =
-        (flags & TERN_ADD_BOS) != 0 || (as_prompt && (tokenizer.data().add_bos || bytes.empty()));
-    const auto ids =
-        bos ? tokenizer.encode_with_bos(bytes, special) : tokenizer.encode(bytes, special);
+    const auto ids = (flags & TERN_ADD_BOS) != 0 ? tokenizer.encode_with_bos(bytes, special)
+                     : (flags & TERN_AS_PROMPT) != 0
+                         ? tern::tokenizer::prompt_tokens(tokenizer, bytes, special)
+                         : tokenizer.encode(bytes, special);
     hand_out<tern_token>(ids, tokens, capacity, count);
   });
 }

@@ -92,17 +92,6 @@ void add_options(CLI::App& app, BenchOptions& o) {
       ->capture_default_str();
 }
 
-DType storage_type(const std::string& name) {
-  const auto type = dtype_by_name(name);
-  if (!type) {
-    throw Error(ErrorCode::kBadArgument,
-                fmt::format("storage type '{}' found, expected TQ2_0, TQ1_0, I2_S, IQ2_BN, F16, "
-                            "Q8_0, Q6_K ...",
-                            name));
-  }
-  return *type;
-}
-
 // A speed without the right answer is no speed: the first ternary matrix, some rows, against
 // scalar.
 void check_kernels(const model::Model& model, ThreadPool& pool) {

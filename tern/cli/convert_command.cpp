@@ -3,7 +3,6 @@
 
 #include <optional>
 
-#include "tern/base/error.h"
 #include "tern/cli/command.h"
 #include "tern/cli/options.h"
 #include "tern/convert/convert.h"
@@ -13,12 +12,7 @@ namespace {
 
 std::optional<DType> type_of(const std::string& name) {
   if (name.empty()) return std::nullopt;
-  const auto type = dtype_by_name(name);
-  if (!type) {
-    throw Error(ErrorCode::kBadArgument,
-                fmt::format("type '{}' found, expected a name such as TQ2_0, I2_S or F16", name));
-  }
-  return type;
+  return storage_type(name);
 }
 
 }  // namespace

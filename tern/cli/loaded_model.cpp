@@ -46,20 +46,4 @@ std::size_t context_size(const LoadedModel& model, std::optional<std::size_t> fl
   return flag ? *flag : std::min(model.checkpoint->config().context, kDefault);
 }
 
-std::uint32_t prefix_token(const tokenizer::Tokenizer& tokenizer) {
-  const tokenizer::TokenizerData& data = tokenizer.data();
-  if (data.bos) return *data.bos;
-  if (data.eos) return *data.eos;
-  throw Error(ErrorCode::kUnsupported,
-              "an empty prompt found and the vocabulary has neither BOS nor EOS to begin with");
-}
-
-std::vector<std::uint32_t> prompt_tokens(const tokenizer::Tokenizer& tokenizer,
-                                         std::string_view text) {
-  std::vector<std::uint32_t> ids =
-      tokenizer.data().add_bos ? tokenizer.encode_with_bos(text) : tokenizer.encode(text);
-  if (ids.empty()) ids.push_back(prefix_token(tokenizer));
-  return ids;
-}
-
 }  // namespace tern::cli

@@ -32,12 +32,4 @@ LoadedModel open_model(const ModelOptions& options, bool with_tokenizer = true);
 // What -c means: 0 all that the model was made for; not given, that but at most 4096.
 std::size_t context_size(const LoadedModel& model, std::optional<std::size_t> flag);
 
-// The token in front of an otherwise empty text: BOS, or EOS where the vocabulary has no BOS.
-// Throws Error(kUnsupported) where it has neither.
-std::uint32_t prefix_token(const tokenizer::Tokenizer& tokenizer);
-
-// Ids of a text as the model's files want it: BOS where they say so; prefix_token() if empty.
-std::vector<std::uint32_t> prompt_tokens(const tokenizer::Tokenizer& tokenizer,
-                                         std::string_view text);
-
 }  // namespace tern::cli

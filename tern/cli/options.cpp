@@ -59,6 +59,15 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads) 
   }
 }
 
+DType storage_type(const std::string& name) {
+  const auto type = dtype_by_name(name);
+  if (!type) {
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("type '{}' found, expected a name such as TQ2_0, I2_S or F16", name));
+  }
+  return *type;
+}
+
 kernels::KvType kv_type(const std::string& name) {
   if (name == "f32") return kernels::KvType::kF32;
   if (name == "f16") return kernels::KvType::kF16;

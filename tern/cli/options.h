@@ -12,6 +12,7 @@
 #include "tern/base/notice.h"
 #include "tern/checkpoint/checkpoint.h"
 #include "tern/kernels/attention.h"
+#include "tern/tensor/dtype.h"
 
 namespace tern::cli {
 
@@ -29,6 +30,9 @@ struct ModelOptions {
 };
 // Adds MODEL, -m/--model, --i2s, --pre (and -t/--threads unless `with_threads` is false).
 void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads = true);
+
+// --type and its kin. Throws Error(kBadArgument) for a name that is no storage type.
+DType storage_type(const std::string& name);
 
 // -ctk/-ctv. Throws Error(kBadArgument) for another name than f32 or f16.
 kernels::KvType kv_type(const std::string& name);

@@ -11,6 +11,7 @@
 #include "tern/cli/command.h"
 #include "tern/cli/loaded_model.h"
 #include "tern/engine/generator.h"
+#include "tern/tokenizer/prompt_tokens.h"
 
 namespace tern::cli {
 namespace {
@@ -116,7 +117,7 @@ int run_run(std::span<const std::string> args) {
   const InterruptGuard interrupt;
   LoadedModel loaded = open_model(o.model);
   const tokenizer::Tokenizer& tokenizer = loaded.need_tokenizer();
-  const std::vector<std::uint32_t> prompt = prompt_tokens(tokenizer, *o.prompt);
+  const std::vector<std::uint32_t> prompt = tokenizer::prompt_tokens(tokenizer, *o.prompt);
   loaded.load_weights(context_size(loaded, o.context));
   model::KvPool cache(loaded.model->config(), loaded.model->context(), kv_type(o.cache_k),
                       kv_type(o.cache_v));

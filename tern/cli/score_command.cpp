@@ -16,6 +16,7 @@
 #include "tern/formats/safetensors.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
+#include "tern/tokenizer/prompt_tokens.h"
 
 namespace tern::cli {
 namespace {
@@ -206,7 +207,7 @@ std::vector<Request> read_requests(const std::string& path, std::size_t top,
     const Json json = parse_json(line, where);
     Request request{{}, json_uint(json, "top", where).value_or(top), where};
     if (const auto prompt = json_string(json, "prompt", where)) {
-      request.tokens = prompt_tokens(loaded.need_tokenizer(), *prompt);
+      request.tokens = tokenizer::prompt_tokens(loaded.need_tokenizer(), *prompt);
     } else if (json.contains("tokens") && json["tokens"].is_array() && !json["tokens"].empty()) {
       for (const Json& id : json["tokens"]) {
         if (!id.is_number_unsigned() || id.get<std::uint64_t>() > UINT32_MAX) {
@@ -270,7 +271,7 @@ std::vector<Request> gather(ScoreOptions& o, const LoadedModel& loaded) {
   if (o.jsonl) return read_requests(*o.jsonl, o.top, loaded);
   if (!o.tokens.empty()) return {{o.tokens, o.top, ""}};
   if (o.file) o.prompt = read_text_file(*o.file);
-  return {{prompt_tokens(loaded.need_tokenizer(), *o.prompt), o.top, ""}};
+  return {{tokenizer::prompt_tokens(loaded.need_tokenizer(), *o.prompt), o.top, ""}};
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include "tern/arch/architecture.h"
-#include "tern/base/error.h"
 #include "tern/cli/command.h"
 #include "tern/cli/options.h"
 #include "tern/convert/synth.h"
@@ -30,14 +29,8 @@ int run_synth(std::span<const std::string> args) {
       ->check(CLI::Range(1, 1024));
   parse(app, args);
 
-  const auto named = [](const std::string& name) {
-    const auto found = dtype_by_name(name);
-    if (found) return *found;
-    throw Error(ErrorCode::kBadArgument,
-                fmt::format("type '{}' found, expected a name such as TQ2_0 or F16", name));
-  };
-  options.type = named(type);
-  options.embedding_type = named(embedding_type);
+  options.type = storage_type(type);
+  options.embedding_type = storage_type(embedding_type);
   ThreadPool pool(threads == 0 ? default_threads() : threads);
   convert::synth(shape, out, options, pool, stderr_notice(), stderr_progress());
   say(fmt::format("{} written", out));
