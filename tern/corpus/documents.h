@@ -1,0 +1,35 @@
+// Text files as a sequence of documents, in an order that depends on nothing but their names.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tern::corpus {
+
+struct TextSources {
+  // Files, or directories read recursively in the byte order of their relative paths (.txt, .text,
+  // .raw and .md as plain text, .jsonl as JSON lines; other files in a directory are passed over,
+  // hidden ones too). A file named itself is plain text unless it ends in .jsonl.
+  std::vector<std::filesystem::path> paths;
+  // A line that is nothing but this (blanks around it aside) stands between documents of a plain
+  // file, as "<|endoftext|>" does in TinyStories; empty: a file is one document.
+  std::string separator;
+  std::string json_field = "text";  // Of each line of a .jsonl.
+};
+
+// The files behind `sources`, in order. Throws Error(kIo) for a path that does not exist or a
+// directory without any text file.
+std::vector<std::filesystem::path> text_files(const TextSources& sources);
+
+// Calls `sink` with each document that is not blank, ends of line as in the file, blank lines at
+// its ends taken off. `where` is "file.txt: document 3" or "file.jsonl: line 7", for messages.
+// Files are mapped, never held whole in memory twice. Throws Error(kCorruptFile) for text that is
+// not UTF-8, a line that is no JSON object or lacks the field, naming the place.
+using DocumentSink = std::function<void(std::string_view document, std::string_view where)>;
+void for_each_document(const TextSources& sources, const DocumentSink& sink);
+
+}  // namespace tern::corpus

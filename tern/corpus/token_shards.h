@@ -1,0 +1,61 @@
+// Documents as token ids in memory-mapped files: tokenised once, read by every later run.
+//
+// A folder holds tokens-00000.bin, ... (little-endian uint16 where the vocabulary has at most
+// 65,536 ids, else uint32; at most 2^28 ids each) and index.json: format version, vocabulary size
+// and fingerprint, sources with size and time, separator, tokens, documents, bytes of text per
+// split. Each document is its ids with BOS in front where the vocabulary has one, and EOS behind
+// where it has one; with neither, Error(kUnsupported).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "tern/base/mapped_file.h"
+#include "tern/base/notice.h"
+#include "tern/corpus/documents.h"
+#include "tern/tokenizer/tokenizer.h"
+
+namespace tern::corpus {
+
+enum class Split { kTrain, kHeldOut };
+
+struct ShardOptions {
+  TextSources train;
+  // Held-out text: own files where given; else the share `holdout` of the training documents,
+  // chosen whole by a hash of their ordinal number (at least one, if there are two), which then
+  // are not trained on.
+  TextSources held_out;
+  double holdout = 0;
+};
+
+// One split of a folder. Const after opening, shared by threads.
+class TokenShards {
+ public:
+  // Throws Error(kCorruptFile) where index and files disagree or an id is outside the vocabulary.
+  TokenShards(const std::filesystem::path& folder, Split split);
+
+  std::uint64_t tokens() const noexcept { return tokens_; }
+  std::uint64_t documents() const noexcept { return documents_; }
+  // Bytes of UTF-8 text behind the tokens: bits per byte divide by it (EVAL: separators count as
+  // tokens predicted, not as bytes).
+  std::uint64_t text_bytes() const noexcept { return text_bytes_; }
+  // Copies ids [begin, begin + out.size()); requires that they exist.
+  void read(std::uint64_t begin, std::span<std::int64_t> out) const;
+
+ private:
+  std::vector<MappedFile> files_;
+  std::vector<std::uint64_t> starts_;  // First token of each file.
+  std::uint64_t tokens_ = 0, documents_ = 0, text_bytes_ = 0;
+  bool wide_ = false;
+};
+
+// Makes the folder, unless it is there already and made of the same sources by the same
+// vocabulary; then it is left alone. Appears whole or not at all. Throws Error(kIo) on a full disk
+// (naming the bytes needed), Error(kBadArgument) where a split has no document.
+void make_token_shards(const std::filesystem::path& folder, const ShardOptions& options,
+                       const tokenizer::Tokenizer& tokenizer, const Progress& progress);
+
+}  // namespace tern::corpus
