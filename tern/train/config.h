@@ -12,15 +12,10 @@
 #include "tern/arch/model_config.h"
 #include "tern/base/json.h"
 #include "tern/corpus/documents.h"
+#include "tern/train/weight_kind.h"
 
 namespace tern::train {
 
-// The one word that a baseline differs by.
-enum class WeightKind {
-  kTernary,    // "b1.58": absmean, {-1, 0, +1} (METHOD section 1).
-  kBinary,     // "b1": sign(W - mean).
-  kFullPrecision,  // "fp": plain linear layers, activations not quantised.
-};
 enum class Precision { kAuto, kFloat32, kBFloat16 };  // kAuto: bf16 where the CPU multiplies it.
 enum class ScheduleKind { kTwoStage, kWsd, kCosine, kLinear, kConstant };
 
@@ -99,7 +94,6 @@ TrainConfig load_config(const std::filesystem::path& file, const std::vector<std
 std::string to_toml(const TrainConfig& config);
 Json to_json(const TrainConfig& config);
 
-std::string_view name(WeightKind kind) noexcept;      // "b1.58"
 std::string_view name(ScheduleKind kind) noexcept;    // "two-stage"
 
 }  // namespace tern::train
