@@ -1,9 +1,14 @@
-// Files that appear whole or not at all, the thread pool, JSON that refuses.
+// Files that appear whole or not at all, the thread pool, JSON that refuses, signals and memory.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <atomic>
+#include <csignal>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <memory>
 #include <numeric>
 
 #include "tern/base/aligned_buffer.h"
@@ -13,6 +18,14 @@
 #include "tern/base/mapped_file.h"
 #include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define TERN_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define TERN_SANITIZED
+#endif
+#endif
 
 namespace tern {
 namespace {
@@ -138,6 +151,71 @@ TEST(Json, RefusesWhatItCannotTrust) {
     EXPECT_THROW(parse_json(std::string_view(bad), "x"), Error) << bad;
   }
   EXPECT_THROW(parse_json(std::string_view(std::string(100000, '[')), "x"), Error);
+}
+
+TEST(InterruptGuard, FirstSignalIsKeptTheNextInterruptEnds) {
+  {
+    const InterruptGuard guard(true);
+    EXPECT_FALSE(InterruptGuard::pressed());
+    std::raise(SIGTERM);
+    EXPECT_TRUE(InterruptGuard::pressed());
+    std::raise(SIGTERM);  // Asked again: still here.
+    EXPECT_TRUE(InterruptGuard::pressed());
+  }
+  {
+    const InterruptGuard guard;
+    EXPECT_FALSE(InterruptGuard::pressed());
+    std::raise(SIGINT);
+    EXPECT_TRUE(InterruptGuard::pressed());
+  }
+  const auto end_by = [](std::initializer_list<int> signals, bool also_terminate) {
+    const InterruptGuard guard(also_terminate);
+    for (const int signal : signals) std::raise(signal);
+    std::_Exit(0);
+  };
+  EXPECT_EXIT(end_by({SIGINT, SIGINT}, false), testing::KilledBySignal(SIGINT), "");
+  EXPECT_EXIT(end_by({SIGTERM, SIGINT}, true), testing::KilledBySignal(SIGINT), "");
+  EXPECT_EXIT(end_by({SIGTERM}, false), testing::KilledBySignal(SIGTERM), "");
+  EXPECT_EXIT(end_by({SIGINT}, true), testing::ExitedWithCode(0), "");
+}
+
+TEST(BecomeProgram, RunsItWithTheWordsOrSaysWhyNot) {
+  const std::vector<std::string> words{"-c", "exit \"$1\"", "sh", "7"};
+  EXPECT_EXIT(become_program("/bin/sh", words), testing::ExitedWithCode(7), "");
+  try {
+    become_program("/no/such/program", words);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(), "/no/such/program: cannot start it: No such file or directory");
+  }
+}
+
+// Without the call glibc gives a block of this size back to the system at once, and each use of a
+// new one faults in its 4096 pages again.
+TEST(KeepFreedMemory, ALargeBlockIsReused) {
+#if defined(__GLIBC__) && !defined(TERN_SANITIZED)
+  const auto faults = [] {
+    struct rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+  };
+  const auto use_block = [] {
+    const auto block = std::make_unique<char[]>(16 << 20);  // Zeroed, so that every page is used.
+    EXPECT_EQ(block[12345], 0);
+  };
+  keep_freed_memory();
+  use_block();
+  const long before = faults();
+  for (int i = 0; i < 10; ++i) use_block();
+  EXPECT_LT(faults() - before, 1000);
+#else
+  GTEST_SKIP() << "the allocator is not glibc's own";
+#endif
+}
+
+TEST(Machine, HasANameAndThisProcessANumber) {
+  EXPECT_FALSE(host_name().empty());
+  EXPECT_EQ(process_id(), static_cast<std::uint64_t>(getpid()));
 }
 
 }  // namespace

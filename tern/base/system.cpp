@@ -5,13 +5,24 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <algorithm>
+#include <array>
+#include <cerrno>
 #include <chrono>
 #include <climits>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 #include <random>
+#include <system_error>
+#include <vector>
+
+#include "tern/base/error.h"
+
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 #if defined(__aarch64__)
 #include <asm/hwcap.h>
@@ -21,6 +32,26 @@
 namespace tern {
 namespace {
 
+#if defined(__x86_64__)
+struct Cpuid {
+  unsigned eax, ebx, ecx, edx;
+};
+
+// g++ 12 and clang 19 do not know the same feature names: the bits of leaf 7 themselves.
+Cpuid cpuid_leaf7(unsigned subleaf) noexcept {
+  Cpuid r{7, 0, subleaf, 0};
+  asm volatile("cpuid" : "+a"(r.eax), "=b"(r.ebx), "+c"(r.ecx), "=d"(r.edx));
+  return r;
+}
+
+// Whether the system saves the tile registers of AMX (XCR0). Requires OSXSAVE, which AVX implies.
+bool tiles_saved() noexcept {
+  unsigned low = 0, high = 0;
+  asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return ((low >> 17) & 3) == 3;
+}
+#endif
+
 CpuFeatures detect() noexcept {
   CpuFeatures f;
 #if defined(__x86_64__)
@@ -28,14 +59,18 @@ CpuFeatures detect() noexcept {
   __builtin_cpu_init();
   f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
            __builtin_cpu_supports("f16c");
-  f.avx512vnni = f.avx2 && __builtin_cpu_supports("avx512f") &&
-                 __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                 __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+  const bool avx512 = f.avx2 && __builtin_cpu_supports("avx512f") &&
+                      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  f.avx512vnni = avx512 && __builtin_cpu_supports("avx512vnni");
   f.avx512vbmi = f.avx512vnni && __builtin_cpu_supports("avx512vbmi");
-  // g++ 12 has no name for AVX-VNNI here: leaf 7, subleaf 1, EAX bit 4.
-  unsigned eax = 7, ebx = 0, ecx = 1, edx = 0;
-  asm volatile("cpuid" : "+a"(eax), "=b"(ebx), "+c"(ecx), "=d"(edx));
-  f.avxvnni = f.avx2 && (eax & (1u << 4)) != 0;
+  if (f.avx2) {
+    const unsigned subleaf1 = cpuid_leaf7(1).eax;
+    f.avxvnni = (subleaf1 & (1u << 4)) != 0;
+    f.avx512bf16 = avx512 && (subleaf1 & (1u << 5)) != 0;
+    const unsigned edx = cpuid_leaf7(0).edx;
+    f.amx_bf16 = (edx & (1u << 22)) != 0 && (edx & (1u << 24)) != 0 && tiles_saved();
+  }
 #elif defined(__aarch64__)
   f.neon_dotprod = (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 #ifdef HWCAP2_I8MM
@@ -46,11 +81,12 @@ CpuFeatures detect() noexcept {
 }
 
 volatile std::sig_atomic_t g_pressed = 0;
-struct sigaction g_previous;
+struct sigaction g_previous_interrupt;
+struct sigaction g_previous_terminate;
 
-extern "C" void on_interrupt(int) {
+extern "C" void on_signal(int) {
   g_pressed = 1;
-  std::signal(SIGINT, SIG_DFL);  // A second Ctrl-C ends the program.
+  std::signal(SIGINT, SIG_DFL);  // The next Ctrl-C ends the program.
 }
 
 }  // namespace
@@ -82,6 +118,22 @@ std::uint64_t peak_resident_bytes() noexcept {
   struct rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  if (::gethostname(name.data(), name.size() - 1) != 0 || name[0] == '\0') return "unknown";
+  return name.data();
+}
+
+std::uint64_t process_id() noexcept { return static_cast<std::uint64_t>(::getpid()); }
+
+void keep_freed_memory() noexcept {
+#if defined(__GLIBC__)
+  ::mallopt(M_MMAP_MAX, 0);
+  ::mallopt(M_TRIM_THRESHOLD, std::numeric_limits<int>::max());
+  ::mallopt(M_TOP_PAD, 64 << 20);
+#endif
 }
 
 std::optional<std::string> environment(const char* name) {
@@ -118,14 +170,30 @@ std::string executable_folder() {
   return whole.substr(0, whole.find_last_of('/'));
 }
 
-InterruptGuard::InterruptGuard() {
-  g_pressed = 0;
-  struct sigaction action{};
-  action.sa_handler = on_interrupt;
-  ::sigaction(SIGINT, &action, &g_previous);
+void become_program(const std::filesystem::path& path, std::span<const std::string> args) {
+  std::string name = path.string();
+  std::vector<std::string> words(args.begin(), args.end());
+  std::vector<char*> argv{name.data()};
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  std::fflush(nullptr);  // What stands in buffers would be lost.
+  ::execv(name.c_str(), argv.data());
+  const std::string reason = std::generic_category().message(errno);
+  throw Error(ErrorCode::kIo, name + ": cannot start it: " + reason);
 }
 
-InterruptGuard::~InterruptGuard() { ::sigaction(SIGINT, &g_previous, nullptr); }
+InterruptGuard::InterruptGuard(bool also_terminate) : also_terminate_(also_terminate) {
+  g_pressed = 0;
+  struct sigaction action{};
+  action.sa_handler = on_signal;
+  ::sigaction(SIGINT, &action, &g_previous_interrupt);
+  if (also_terminate_) ::sigaction(SIGTERM, &action, &g_previous_terminate);
+}
+
+InterruptGuard::~InterruptGuard() {
+  ::sigaction(SIGINT, &g_previous_interrupt, nullptr);
+  if (also_terminate_) ::sigaction(SIGTERM, &g_previous_terminate, nullptr);
+}
 
 bool InterruptGuard::pressed() noexcept { return g_pressed != 0; }
 
