@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tern/checkpoint/checkpoint_test_util.h"
+#include "tern/checkpoint/hf_config_out.h"
 
 namespace tern::checkpoint {
 namespace {
@@ -181,6 +182,50 @@ TEST(HfConfig, ModulesThatAreNotConverted) {
   EXPECT_FALSE(is_not_converted(entries, "model.layers.30.self_attn.q_proj.weight"));
   EXPECT_FALSE(is_not_converted(entries, "model.layers.0.mlp.up_proj.weight"));
   EXPECT_FALSE(is_not_converted({""}, "lm_head.weight"));
+}
+
+TEST(HfConfigOut, SaysWhatTheConfigHolds) {
+  arch::ModelConfig config = read_hf_config(llama(), "x").model;
+  config.rms_eps = 1e-5f;
+  config.rope_llama3 = arch::Llama3RopeScaling{
+      .factor = 8, .low_freq_factor = 1, .high_freq_factor = 4, .original_context = 64};
+  tokenizer::TokenizerData ids;
+  ids.bos = 1;
+  ids.eos = 2;
+  ids.end_ids = {2, 5};
+  const Json json = hf_config(config, &ids, "x");
+  EXPECT_EQ(json["rms_norm_eps"].dump(), "1e-05");
+  EXPECT_EQ(json["hidden_size"], llama()["hidden_size"]);
+  EXPECT_EQ(json["bos_token_id"], 1);
+  EXPECT_EQ(json["eos_token_id"], 2);
+  EXPECT_FALSE(json.contains("pad_token_id"));
+  EXPECT_EQ(json["rope_scaling"]["original_max_position_embeddings"], 64);
+  EXPECT_EQ(hf_generation_config(&ids).dump(), R"({"bos_token_id":1,"eos_token_id":[2,5]})");
+  EXPECT_FALSE(hf_config(config, nullptr, "x").contains("bos_token_id"));
+  EXPECT_EQ(hf_generation_config(nullptr), Json::object());
+}
+
+TEST(HfConfigOut, RefusesWhatAConfigCannotSay) {
+  const auto refusal = [](const arch::ModelConfig& config) -> std::string {
+    try {
+      (void)hf_config(config, nullptr, "my model");
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "accepted";
+  };
+  arch::ModelConfig config = read_hf_config(llama(), "x").model;
+  EXPECT_EQ(refusal(config), "accepted");
+  config.qkv_bias = !config.o_bias;
+  EXPECT_EQ(refusal(config),
+            "my model: attention has biases in some products only, which config.json cannot say "
+            "(expected all four or none)");
+  config.qkv_bias = config.o_bias;
+  config.rope_factors.assign(config.head_dim / 2, 2.0f);
+  EXPECT_EQ(
+      refusal(config),
+      "my model: its rope factors come without a rule that makes them, and config.json cannot "
+      "hold factors");
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "tern/base/error.h"
 #include "tern/base/mapped_file.h"
 #include "tern/base/system.h"
+#include "tern/checkpoint/merges.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
 #include "tern/checkpoint/tokenizer_json.h"
 #include "tern/checkpoint/tokenizer_model.h"
@@ -482,6 +483,21 @@ INSTANTIATE_TEST_SUITE_P(TestData, Llama2Vectors,
                                          Published{"llama-spm", "model", "llama2/tokenizer.model"},
                                          Published{"llama-spm", "gguf",
                                                    "llamacpp-vectors/ggml-vocab-llama-spm.gguf"}));
+
+TEST(Merges, FromScoresRanksAndBack) {
+  TokenizerData data;
+  data.kind = tokenizer::TokenizerKind::kSpmBpe;
+  data.pieces = {"<unk>", "a", "b", "c", "ab", "bc", "abc"};
+  data.types.assign(7, TokenType::kNormal);
+  data.types[0] = TokenType::kUnknown;
+  data.scores = {0, -10, -11, -12, -2, -1, -3};
+  // By score: bc, ab, abc; abc is a + bc (ids 1, 5) and ab + c (ids 4, 3).
+  const Merges expected{{"b", "c"}, {"a", "b"}, {"a", "bc"}, {"ab", "c"}};
+  EXPECT_EQ(merges_of_scores(data), expected);
+  EXPECT_EQ(merges_of_ranks(data), (Merges{{"a", "b"}, {"b", "c"}, {"a", "bc"}, {"ab", "c"}}));
+  data.merges = expected;
+  EXPECT_EQ(scores_of_merges(data), (std::vector<float>{0, -4, -4, -4, -1, 0, -2}));
+}
 
 }  // namespace
 }  // namespace tern::checkpoint

@@ -10,8 +10,8 @@
 
 #include "tern/arch/architecture.h"
 #include "tern/base/error.h"
+#include "tern/checkpoint/merges.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
-#include "tern/convert/merges.h"
 
 namespace tern::convert {
 namespace {
@@ -140,7 +140,7 @@ void set_tokenizer_keys(formats::GgufWriter& out, const TokenizerData& data, std
     }
   }
   std::vector<float> scores =
-      data.kind == TokenizerKind::kMergeSpm ? scores_of_merges(data) : data.scores;
+      data.kind == TokenizerKind::kMergeSpm ? checkpoint::scores_of_merges(data) : data.scores;
   scores.resize(pieces.size());
   for (std::size_t i = pieces.size(); i < vocab; ++i) {
     pieces.push_back(padding_piece(i));
@@ -152,7 +152,8 @@ void set_tokenizer_keys(formats::GgufWriter& out, const TokenizerData& data, std
   out.set_int32s("tokenizer.ggml.token_type", types);
   if (!spm) {
     std::vector<std::string> lines;
-    for (const auto& [left, right] : data.merges_from_ranks ? merges_of_ranks(data) : data.merges) {
+    for (const auto& [left, right] :
+         data.merges_from_ranks ? checkpoint::merges_of_ranks(data) : data.merges) {
       lines.push_back(left + " " + right);
     }
     out.set_strings("tokenizer.ggml.merges", lines);

@@ -13,9 +13,9 @@
 #include "tern/arch/architecture.h"
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/checkpoint/tokenizer_files.h"
 #include "tern/convert/hf_config_out.h"
 #include "tern/convert/matrix_bytes.h"
-#include "tern/convert/tokenizer_files.h"
 #include "tern/formats/safetensors.h"
 #include "tern/quant/ternary_codec.h"
 #include "tern/tensor/half.h"
@@ -260,7 +260,7 @@ class HfConversion {
 
   void write_tokenizer(const std::filesystem::path& to) const {
     if (!in_.folder().empty()) {
-      copy_tokenizer_files(in_.folder(), to);
+      checkpoint::copy_tokenizer_files(in_.folder(), to);
       return;
     }
     write_json(to / "generation_config.json", generation_json(in_));
@@ -268,9 +268,10 @@ class HfConversion {
       notify(notice_, "no tokenizer was found, and the folder is written without one");
       return;
     }
-    write_json(to / "tokenizer.json", tokenizer_json(*in_.tokenizer()));
-    write_json(to / "tokenizer_config.json",
-               tokenizer_config_json(*in_.tokenizer(), in_.chat_template(), config_.context));
+    write_json(to / "tokenizer.json", checkpoint::tokenizer_json(*in_.tokenizer()));
+    write_json(
+        to / "tokenizer_config.json",
+        checkpoint::tokenizer_config_json(*in_.tokenizer(), in_.chat_template(), config_.context));
   }
 
   const checkpoint::Checkpoint& in_;

@@ -13,7 +13,6 @@
 #include "tern/convert/convert_test_util.h"
 #include "tern/convert/digit_counts.h"
 #include "tern/convert/matrix_bytes.h"
-#include "tern/convert/merges.h"
 #include "tern/convert/verify.h"
 #include "tern/formats/gguf.h"
 
@@ -203,21 +202,6 @@ TEST(Verify, StoriesPass) {
   for (const VerifyCheck& c : report.checks) {
     EXPECT_EQ(c.status, CheckStatus::kPass) << c.name << ": " << c.detail;
   }
-}
-
-TEST(Merges, FromScoresRanksAndBack) {
-  tokenizer::TokenizerData data;
-  data.kind = tokenizer::TokenizerKind::kSpmBpe;
-  data.pieces = {"<unk>", "a", "b", "c", "ab", "bc", "abc"};
-  data.types.assign(7, tokenizer::TokenType::kNormal);
-  data.types[0] = tokenizer::TokenType::kUnknown;
-  data.scores = {0, -10, -11, -12, -2, -1, -3};
-  // By score: bc, ab, abc; abc is a + bc (ids 1, 5) and ab + c (ids 4, 3).
-  const Merges expected{{"b", "c"}, {"a", "b"}, {"a", "bc"}, {"ab", "c"}};
-  EXPECT_EQ(merges_of_scores(data), expected);
-  EXPECT_EQ(merges_of_ranks(data), (Merges{{"a", "b"}, {"b", "c"}, {"a", "bc"}, {"ab", "c"}}));
-  data.merges = expected;
-  EXPECT_EQ(scores_of_merges(data), (std::vector<float>{0, -4, -4, -4, -1, 0, -2}));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// A tokenizer as Hugging Face's files. Internal to tern/convert.
+// A tokenizer as Hugging Face's files: the counterpart of hf_tokenizer.h.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include "tern/base/json.h"
 #include "tern/tokenizer/tokenizer_data.h"
 
-namespace tern::convert {
+namespace tern::checkpoint {
 
 // tokenizer.json of the `tokenizers` library. Unused pieces at the end ("[PADn]") are left out.
 Json tokenizer_json(const tokenizer::TokenizerData& data);
@@ -18,4 +18,4 @@ Json tokenizer_config_json(const tokenizer::TokenizerData& data, std::string_vie
 // Copies what an HF folder has of tokenizer files, chat template and generation_config.json.
 void copy_tokenizer_files(const std::filesystem::path& from, const std::filesystem::path& to);
 
-}  // namespace tern::convert
+}  // namespace tern::checkpoint

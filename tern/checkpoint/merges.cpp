@@ -1,5 +1,5 @@
 // Cuts every piece in two wherever both halves are pieces.
-#include "tern/convert/merges.h"
+#include "tern/checkpoint/merges.h"
 
 #include <algorithm>
 #include <cstddef>
@@ -7,7 +7,7 @@
 #include <string_view>
 #include <unordered_map>
 
-namespace tern::convert {
+namespace tern::checkpoint {
 namespace {
 
 using tokenizer::TokenizerData;
@@ -85,4 +85,4 @@ std::vector<float> scores_of_merges(const TokenizerData& data) {
   return out;
 }
 
-}  // namespace tern::convert
+}  // namespace tern::checkpoint

@@ -1,5 +1,4 @@
-// The three ways in which files give the order of BPE's merges, each from another. Internal to
-// tern/convert.
+// The three ways in which files give the order of BPE's merges, each from another.
 #pragma once
 
 #include <string>
@@ -8,7 +7,7 @@
 
 #include "tern/tokenizer/tokenizer_data.h"
 
-namespace tern::convert {
+namespace tern::checkpoint {
 
 using Merges = std::vector<std::pair<std::string, std::string>>;
 
@@ -21,4 +20,4 @@ Merges merges_of_ranks(const tokenizer::TokenizerData& data);
 // in the order of their first merge; pieces that no merge makes get the lowest.
 std::vector<float> scores_of_merges(const tokenizer::TokenizerData& data);
 
-}  // namespace tern::convert
+}  // namespace tern::checkpoint

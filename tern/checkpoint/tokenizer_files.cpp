@@ -1,14 +1,14 @@
 // The parts of a tokenizer.json, by kind of tokenizer and by pre-tokenizer.
-#include "tern/convert/tokenizer_files.h"
+#include "tern/checkpoint/tokenizer_files.h"
 
 #include <array>
 #include <string>
 #include <vector>
 
 #include "tern/base/error.h"
-#include "tern/convert/merges.h"
+#include "tern/checkpoint/merges.h"
 
-namespace tern::convert {
+namespace tern::checkpoint {
 namespace {
 
 using tokenizer::AddedToken;
@@ -229,4 +229,4 @@ void copy_tokenizer_files(const std::filesystem::path& from, const std::filesyst
   }
 }
 
-}  // namespace tern::convert
+}  // namespace tern::checkpoint
