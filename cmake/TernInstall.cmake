@@ -6,7 +6,7 @@ find_package(Threads REQUIRED)
 set(TERN_INCLUDE_FOLDER ${CMAKE_INSTALL_INCLUDEDIR})
 set(TERN_PACKAGE_FOLDER ${CMAKE_INSTALL_LIBDIR}/cmake/tern)
 
-# libtern.a: the objects of every room but cli, so that one file is enough to link.
+# libtern.a: the objects of every room but cli and the trainer's, so that one file is enough to link.
 get_property(rooms GLOBAL PROPERTY TERN_ROOMS)
 list(TRANSFORM rooms REPLACE "(.+)" "$<TARGET_OBJECTS:tern_\\1>" OUTPUT_VARIABLE objects)
 add_library(tern_library STATIC ${objects})
@@ -43,7 +43,8 @@ install(FILES ${PROJECT_BINARY_DIR}/tern.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/
   COMPONENT development)
 install(FILES tern/capi/tern.h DESTINATION ${TERN_INCLUDE_FOLDER} COMPONENT development)
 install(DIRECTORY tern DESTINATION ${TERN_INCLUDE_FOLDER} COMPONENT development
-  FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE PATTERN capi EXCLUDE)
+  FILES_MATCHING PATTERN "*.h" PATTERN cli EXCLUDE PATTERN capi EXCLUDE
+  PATTERN corpus EXCLUDE PATTERN train EXCLUDE PATTERN cli_train EXCLUDE)
 
 # The program, with what shells need to complete its commands.
 set_target_properties(tern PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)

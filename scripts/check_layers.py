@@ -175,13 +175,14 @@ def check_file(path, name, room, faults):
 def check_cmake(path, room, faults):
     """What a room links must be what it may include."""
     text = re.sub(r"#[^\n]*", "", path.read_text(encoding="utf-8"))
-    call = re.search(r"tern_module\(\s*" + room + r"\b([^)]*)\)", text)
-    if not call or "DEPENDS" not in call.group(1):
-        return
-    listed = re.split(r"\b(?:LINKS|SOURCES)\b", call.group(1).split("DEPENDS", 1)[1])[0].split()
-    for other in listed:
-        if other in ROOMS and other not in reachable(room):
-            faults.append(f"tern/{room}/CMakeLists.txt: {room} may not link {other}")
+    # A room is one library, or several parts named <room>_<part>.
+    for call in re.finditer(r"tern_module\(\s*" + room + r"(?:_\w+)?\b([^)]*)\)", text):
+        if "DEPENDS" not in call.group(1):
+            continue
+        listed = re.split(r"\b(?:LINKS|SOURCES)\b", call.group(1).split("DEPENDS", 1)[1])[0].split()
+        for other in listed:
+            if other in ROOMS and other not in reachable(room):
+                faults.append(f"tern/{room}/CMakeLists.txt: {room} may not link {other}")
 
 
 def check_walk(tern, faults):
