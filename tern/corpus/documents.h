@@ -25,10 +25,11 @@ struct TextSources {
 // directory without any text file.
 std::vector<std::filesystem::path> text_files(const TextSources& sources);
 
-// Calls `sink` with each document that is not blank, ends of line as in the file, blank lines at
-// its ends taken off. `where` is "file.txt: document 3" or "file.jsonl: line 7", for messages.
-// Files are mapped, never held whole in memory twice. Throws Error(kCorruptFile) for text that is
-// not UTF-8, a line that is no JSON object or lacks the field, naming the place.
+// Calls `sink` with each document that is not blank, ends of line as in the file; blank lines at
+// its ends and the end of its last line are taken off, and a byte order mark in front of the file.
+// `where` is "file.txt: document 3" or "file.jsonl: line 7", for messages. Files are mapped, never
+// held whole in memory twice. Throws Error(kCorruptFile) for text that is not UTF-8, a line that is
+// no JSON object or lacks the field, naming the place.
 using DocumentSink = std::function<void(std::string_view document, std::string_view where)>;
 void for_each_document(const TextSources& sources, const DocumentSink& sink);
 

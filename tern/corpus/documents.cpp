@@ -1,0 +1,196 @@
+// Which files, where their documents begin and end, and whether they are UTF-8.
+#include "tern/corpus/documents.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <system_error>
+
+#include "tern/base/error.h"
+#include "tern/base/json.h"
+#include "tern/base/mapped_file.h"
+#include "tern/tokenizer/utf8.h"
+
+namespace tern::corpus {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array<std::string_view, 5> kTextEndings{".txt", ".text", ".raw", ".md", ".jsonl"};
+constexpr std::string_view kBlanks = " \t\r\n\v\f";
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+bool is_json_lines(const fs::path& file) { return file.extension() == ".jsonl"; }
+
+bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
+
+// The text files below `folder`, by relative path.
+std::vector<fs::path> files_below(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (auto it = fs::recursive_directory_iterator(folder, error); !error && it != fs::end(it);
+       it.increment(error)) {
+    std::error_code ignored;
+    if (is_hidden(it->path())) {
+      it.disable_recursion_pending();
+      continue;
+    }
+    const bool text =
+        std::ranges::find(kTextEndings, it->path().extension().string()) != kTextEndings.end();
+    if (text && it->is_regular_file(ignored)) {
+      names.push_back(it->path().lexically_relative(folder).generic_string());
+    }
+  }
+  if (error) {
+    throw Error(ErrorCode::kIo, folder.string() + ": cannot be read: " + error.message());
+  }
+  if (names.empty()) {
+    throw Error(ErrorCode::kIo, folder.string() +
+                                    ": no text file found in this directory, expected .txt, .text, "
+                                    ".raw, .md or .jsonl");
+  }
+  std::ranges::sort(names);  // As bytes: std::string compares unsigned.
+  std::vector<fs::path> files;
+  for (const std::string& name : names) files.push_back(folder / name);
+  return files;
+}
+
+// How many bytes of `text` are UTF-8 before the first that is not.
+std::size_t valid_bytes(std::string_view text) noexcept {
+  std::size_t at = 0;
+  while (at < text.size()) {
+    if (text.size() - at >= sizeof(std::uint64_t)) {  // Eight bytes of ASCII at once.
+      std::uint64_t eight = 0;
+      std::memcpy(&eight, text.data() + at, sizeof eight);
+      if ((eight & 0x8080808080808080u) == 0) {
+        at += sizeof eight;
+        continue;
+      }
+    }
+    const tokenizer::Utf8Char c = tokenizer::next_char(text, at);
+    if (!c.valid) return at;
+    at += c.size;
+  }
+  return at;
+}
+
+// The next line of `text` from `at` on, without its "\n"; `at` goes behind it.
+std::string_view take_line(std::string_view text, std::size_t& at) noexcept {
+  const std::size_t end = std::min(text.find('\n', at), text.size());
+  const std::string_view line = text.substr(at, end - at);
+  at = std::min(end + 1, text.size());
+  return line;
+}
+
+std::string_view trimmed(std::string_view text) noexcept {
+  const std::size_t begin = text.find_first_not_of(kBlanks);
+  if (begin == text.npos) return {};
+  return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
+}
+
+// Without blank lines at its ends and the end of its last line; blanks that indent the first line
+// or end the last one stay. Empty where there is nothing but blanks.
+std::string_view without_blank_lines(std::string_view text) noexcept {
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  if (first == text.npos) return {};
+  const std::size_t before = text.substr(0, first).rfind('\n');
+  const std::size_t begin = before == text.npos ? 0 : before + 1;
+  const std::size_t last = text.find_last_not_of(kBlanks);
+  std::size_t end = std::min(text.find('\n', last), text.size());
+  if (end > last + 1 && end < text.size() && text[end - 1] == '\r') --end;
+  return text.substr(begin, end - begin);
+}
+
+class PlainFile {
+ public:
+  PlainFile(const fs::path& file, std::string_view text, std::string_view separator)
+      : name_(file.string()), whole_(text), separator_(trimmed(separator)) {}
+
+  void each_document(const DocumentSink& sink) {
+    std::size_t at = whole_.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+    std::size_t begin = at;
+    if (!separator_.empty()) {
+      while (at < whole_.size()) {
+        const std::size_t line_begin = at;
+        if (trimmed(take_line(whole_, at)) != separator_) continue;
+        give(begin, line_begin, sink);
+        begin = at;
+      }
+    }
+    give(begin, whole_.size(), sink);
+  }
+
+ private:
+  void give(std::size_t begin, std::size_t end, const DocumentSink& sink) {
+    const std::string_view text = whole_.substr(begin, end - begin);
+    const std::string_view document = without_blank_lines(text);
+    if (document.empty()) return;
+    const std::string where = name_ + ": document " + std::to_string(++count_);
+    const std::size_t valid = valid_bytes(document);
+    if (valid < document.size()) {
+      const auto offset = static_cast<std::size_t>(document.data() - whole_.data()) + valid;
+      throw Error(ErrorCode::kCorruptFile, where + ": byte " + std::to_string(offset) +
+                                               " of the file begins no UTF-8 character; expected "
+                                               "text in UTF-8");
+    }
+    sink(document, where);
+  }
+
+  std::string name_;
+  std::string_view whole_, separator_;
+  std::size_t count_ = 0;
+};
+
+void each_line(const fs::path& file, std::string_view text, const std::string& field,
+               const DocumentSink& sink) {
+  std::size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
+  for (std::size_t number = 1; at < text.size(); ++number) {
+    const std::string_view line = trimmed(take_line(text, at));
+    if (line.empty()) continue;
+    const std::string where = file.string() + ": line " + std::to_string(number);
+    const Json json = parse_json(line, where);
+    const auto value = json_string(json, field.c_str(), where);
+    if (!value) {
+      throw Error(ErrorCode::kCorruptFile,
+                  where + ": field '" + field + "' is missing, expected the text in it");
+    }
+    const std::string_view document = without_blank_lines(*value);
+    if (!document.empty()) sink(document, where);
+  }
+}
+
+}  // namespace
+
+std::vector<fs::path> text_files(const TextSources& sources) {
+  std::vector<fs::path> files;
+  for (const fs::path& path : sources.paths) {
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) {
+      const std::vector<fs::path> below = files_below(path);
+      files.insert(files.end(), below.begin(), below.end());
+    } else if (fs::is_regular_file(path, ignored)) {
+      files.push_back(path);
+    } else {
+      throw Error(ErrorCode::kIo,
+                  path.string() + ": nothing found there, expected a text file or a directory");
+    }
+  }
+  return files;
+}
+
+void for_each_document(const TextSources& sources, const DocumentSink& sink) {
+  for (const fs::path& path : text_files(sources)) {
+    const MappedFile file(path);
+    const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
+                                file.bytes().size());
+    if (is_json_lines(path)) {
+      each_line(path, text, sources.json_field, sink);
+    } else {
+      PlainFile(path, text, sources.separator).each_document(sink);
+    }
+  }
+}
+
+}  // namespace tern::corpus
