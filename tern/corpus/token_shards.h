@@ -1,10 +1,11 @@
 // Documents as token ids in memory-mapped files: tokenised once, read by every later run.
 //
-// A folder holds tokens-00000.bin, ... (little-endian uint16 where the vocabulary has at most
-// 65,536 ids, else uint32; at most 2^28 ids each) and index.json: format version, vocabulary size
-// and fingerprint, sources with size and time, separator, tokens, documents, bytes of text per
-// split. Each document is its ids with BOS in front where the vocabulary has one, and EOS behind
-// where it has one; with neither, Error(kUnsupported).
+// A folder holds train-00000.bin, ..., held_out-00000.bin, ... (little-endian uint16 where the
+// vocabulary has at most 65,536 ids, else uint32; at most 2^28 ids each) and index.json: format
+// version, vocabulary size and fingerprint, sources with size and time, separators, and per split
+// tokens, documents and bytes of text (docs/formats/token_shards.md). Each document is its ids with
+// BOS in front where the vocabulary has one, and EOS behind where it has one; with neither,
+// Error(kUnsupported). Special tokens that the text spells out are text.
 #pragma once
 
 #include <cstddef>
@@ -24,17 +25,19 @@ enum class Split { kTrain, kHeldOut };
 
 struct ShardOptions {
   TextSources train;
-  // Held-out text: own files where given; else the share `holdout` of the training documents,
-  // chosen whole by a hash of their ordinal number (at least one, if there are two), which then
-  // are not trained on.
+  // Held-out text: own files where given; else the share `holdout` (0 to below 1) of the training
+  // documents, chosen whole by a hash of their ordinal number (at least one, if there are two; and
+  // at least one is trained on), which then are not trained on. With neither, the split is empty.
   TextSources held_out;
   double holdout = 0;
+  std::uint64_t ids_per_file = std::uint64_t{1} << 28;  // Fewer in tests.
 };
 
 // One split of a folder. Const after opening, shared by threads.
 class TokenShards {
  public:
-  // Throws Error(kCorruptFile) where index and files disagree or an id is outside the vocabulary.
+  // Throws Error(kIo) where there is no such folder, Error(kCorruptFile) where index and files
+  // disagree or an id is outside the vocabulary.
   TokenShards(const std::filesystem::path& folder, Split split);
 
   std::uint64_t tokens() const noexcept { return tokens_; }
@@ -52,9 +55,11 @@ class TokenShards {
   bool wide_ = false;
 };
 
-// Makes the folder, unless it is there already and made of the same sources by the same
-// vocabulary; then it is left alone. Appears whole or not at all. Throws Error(kIo) on a full disk
-// (naming the bytes needed), Error(kBadArgument) where a split has no document.
+// Makes the folder, unless it is there already and made of the same sources (paths as given, sizes,
+// times) by the same vocabulary; then it is left alone. An outdated one is replaced when the new
+// one is complete; a folder of anything else is refused. Appears whole or not at all. Throws
+// Error(kIo) on a full disk (naming the bytes needed), Error(kBadArgument) where a split that is
+// asked for has no document.
 void make_token_shards(const std::filesystem::path& folder, const ShardOptions& options,
                        const tokenizer::Tokenizer& tokenizer, const Progress& progress);
 
