@@ -46,6 +46,9 @@ struct ModelConfig {
   // The files say that linear layers are b1.58, or the architecture is. Where they do not, each
   // ternary matrix decides for itself: see activation_rule().
   bool declares_b158 = false;
+  // The files say that linear layers are floats, whatever their values and the architecture's name:
+  // nothing is quantised. Never together with declares_b158.
+  bool declares_float = false;
   std::string activation_rule_source;  // What said so; for inspect.
 
   std::size_t q_width() const noexcept { return heads * head_dim; }

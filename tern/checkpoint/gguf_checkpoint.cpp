@@ -75,6 +75,12 @@ void GgufCheckpoint::check_storage(const RoleTensor& tensor) const {
                     std::string(dtype_name(weight.type)) + ", expected floats" +
                     (tensor.spec->is_matrix() ? " or a ternary type" : ""));
   }
+  if (config_.declares_float && tensor.spec->linear &&
+      (is_ternary(weight.type) || tensor.scale != nullptr)) {
+    throw Error(ErrorCode::kCorruptFile,
+                name_ + ": " + tensor_text(weight) + " is stored as ternary weights, expected " +
+                    "floats, because key '" + std::string(kActivationsKey) + "' is 'float'");
+  }
   if (tensor.scale == nullptr) return;
   if (tensor.scale->elements() != 1) {
     throw Error(ErrorCode::kCorruptFile, name_ + ": " + tensor_text(*tensor.scale) + " has shape " +
@@ -103,7 +109,10 @@ std::vector<TensorInfo> GgufCheckpoint::tensors() const {
     info.bytes = t.weight->bytes.size() + (t.scale != nullptr ? t.scale->bytes.size() : 0);
     info.shape = t.weight->shape;
     info.type = dtype_name(t.weight->type);
-    if (t.spec->linear && arch_->declares_b158 && is_dense(t.weight->type)) info.type += " latent";
+    if (t.spec->linear && arch_->declares_b158 && !config_.declares_float &&
+        is_dense(t.weight->type)) {
+      info.type += " latent";
+    }
     infos.push_back(std::move(info));
   }
   return infos;
@@ -128,6 +137,9 @@ Matrix GgufCheckpoint::load(const RoleTensor& tensor, ThreadPool& pool) const {
     return ternary;
   }
   FloatWeights policy = FloatWeights::kKeep;
+  if (tensor.spec->linear && config_.declares_float) {
+    return load_declared_float(weight, pool);
+  }
   if (arch_->declares_b158 && tensor.spec->linear) {
     // A scale of its own stands only beside weights that were quantised before.
     policy = tensor.scale != nullptr ? FloatWeights::kMustBeTernary : FloatWeights::kLatent;

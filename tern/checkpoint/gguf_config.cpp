@@ -221,6 +221,22 @@ bool head_is_tied(const GgufFile& file, const Architecture& a) {
   return true;
 }
 
+// What tern's own key says of linear layers where neither architecture nor tensor types tell
+// (docs/formats/gguf.md). Other programs do not know it.
+void read_activations_key(const GgufFile& file, ModelConfig& model) {
+  const GgufValue* value = file.find(kActivationsKey);
+  if (value == nullptr) return;
+  const auto word = value->as_string();
+  if (word != "token" && word != "float") {
+    throw Error(ErrorCode::kUnsupported, file.name() + ": key '" + std::string(kActivationsKey) +
+                                             "' is " + text_of(*value) +
+                                             ", expected 'token' or 'float'");
+  }
+  model.declares_b158 = word == "token";
+  model.declares_float = word == "float";
+  model.activation_rule_source = "key " + std::string(kActivationsKey);
+}
+
 }  // namespace
 
 ModelConfig read_gguf_config(const GgufFile& file, const Notice& notice) {
@@ -262,6 +278,7 @@ ModelConfig read_gguf_config(const GgufFile& file, const Notice& notice) {
   model.declares_b158 = a->declares_b158;
   model.activation_rule_source =
       a->declares_b158 ? "architecture " + std::string(*text) : "the weights (nothing declared)";
+  read_activations_key(file, model);
   arch::validate(model, file.name());
   return model;
 }

@@ -159,9 +159,11 @@ std::vector<TensorInfo> HfCheckpoint::tensors() const {
     if (is_packed(*t.weight)) {
       info.type =
           hf_.storage == HfStorage::kDivide ? "packed uint8 (divide)" : "packed uint8 (multiply)";
-    } else if (t.spec->linear && hf_.storage == HfStorage::kLatent &&
-               !is_not_converted(hf_.not_converted, t.weight->name)) {
-      info.type += " latent";
+    } else if (is_converted(t)) {
+      if (hf_.storage == HfStorage::kLatent) info.type += " latent";
+      if (hf_.storage == HfStorage::kTrained) {
+        info.type += " latent (" + latent_text(hf_.latent) + ")";
+      }
     }
     infos.push_back(std::move(info));
   }
@@ -176,6 +178,32 @@ std::vector<float> HfCheckpoint::vector(TensorRole role, std::size_t layer) cons
   } catch (const Error& e) {
     throw with_context(files_.file_of(tensor->weight->name), e);
   }
+}
+
+bool HfCheckpoint::is_converted(const RoleTensor& tensor) const {
+  return tensor.spec->linear && !is_not_converted(hf_.not_converted, tensor.weight->name);
+}
+
+Matrix HfCheckpoint::linear_floats(const RoleTensor& tensor, ThreadPool& pool) const {
+  const TensorView& weight = *tensor.weight;
+  const bool converted = is_converted(tensor);
+  switch (hf_.storage) {
+    case HfStorage::kPlain:
+      break;
+    case HfStorage::kFloat:
+      return load_declared_float(weight, pool);
+    case HfStorage::kTrained:
+      return converted ? load_latent_matrix(weight, hf_.latent, pool)
+                       : load_declared_float(weight, pool);
+    case HfStorage::kLatent:
+      if (converted) return load_float_matrix(weight, FloatWeights::kLatent, pool);
+      break;
+    case HfStorage::kMultiply:
+    case HfStorage::kDivide:
+      if (converted) return load_float_matrix(weight, FloatWeights::kMustBeTernary, pool);
+      break;
+  }
+  return load_float_matrix(weight, FloatWeights::kKeep, pool);
 }
 
 Matrix HfCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool) const {
@@ -195,13 +223,8 @@ Matrix HfCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool
       drop_pages(weight.bytes);
       return packed;
     }
-    FloatWeights policy = FloatWeights::kKeep;
-    if (tensor->spec->linear && hf_.storage != HfStorage::kPlain &&
-        !is_not_converted(hf_.not_converted, weight.name)) {
-      policy =
-          hf_.storage == HfStorage::kLatent ? FloatWeights::kLatent : FloatWeights::kMustBeTernary;
-    }
-    return load_float_matrix(weight, policy, pool);
+    if (tensor->spec->linear) return linear_floats(*tensor, pool);
+    return load_float_matrix(weight, FloatWeights::kKeep, pool);
   } catch (const Error& e) {
     throw with_context(files_.file_of(weight.name), e);
   }

@@ -22,6 +22,9 @@ class HfCheckpoint final : public Checkpoint {
  private:
   void decide_tied_head();
   void check_storage(const RoleTensor& tensor) const;
+  // Whether it is a linear layer that modules_to_not_convert does not name.
+  bool is_converted(const RoleTensor& tensor) const;
+  Matrix linear_floats(const RoleTensor& tensor, ThreadPool& pool) const;
   std::vector<float> scales(const RoleTensor& tensor) const;  // Multipliers.
   std::string where(const RoleTensor& tensor) const;          // "FILE: tensor 'NAME'".
 

@@ -228,6 +228,87 @@ void read_sizes(const Json& json, const Architecture& a, std::string_view what,
   model.rms_eps = static_cast<float>(eps);
 }
 
+void read_not_converted(const Json& json, std::string_view where, HfConfig& out) {
+  const auto list = json.find("modules_to_not_convert");
+  if (list == json.end() || list->is_null()) return;
+  if (!list->is_array()) {
+    refuse(ErrorCode::kCorruptFile, where,
+           "modules_to_not_convert is " + shown(*list) + ", expected a list of names");
+  }
+  for (const Json& entry : *list) {
+    if (!entry.is_string()) {
+      refuse(ErrorCode::kCorruptFile, where,
+             "modules_to_not_convert holds " + shown(entry) + ", expected a name");
+    }
+    out.not_converted.push_back(entry.get<std::string>());
+  }
+}
+
+// quant_method "bitnet": the Hub's.
+void read_bitnet_quantization(const Json& json, std::string_view where, HfConfig& out) {
+  const std::string linear = json_string(json, "linear_class", where).value_or("bitlinear");
+  if (linear != "bitlinear" && linear != "autobitlinear") {
+    refuse(ErrorCode::kUnsupported, where,
+           "linear_class '" + linear + "' found, expected 'bitlinear' or 'autobitlinear'");
+  }
+  const std::string mode = json_string(json, "quantization_mode", where).value_or("offline");
+  if (mode != "offline" && mode != "online") {
+    refuse(ErrorCode::kUnsupported, where,
+           "quantization_mode '" + mode + "' found, expected 'offline' or 'online'");
+  }
+  if (json_bool(json, "use_rms_norm", where).value_or(false)) {
+    refuse(ErrorCode::kUnsupported, where,
+           "use_rms_norm is true, but tern has no norm inside linear layers (expected false)");
+  }
+  out.storage = mode == "online"        ? HfStorage::kLatent
+                : linear == "bitlinear" ? HfStorage::kDivide
+                                        : HfStorage::kMultiply;
+}
+
+// A string field that must be there.
+std::string needed_word(const Json& json, const char* key, std::string_view where,
+                        const char* expected) {
+  const auto word = json_string(json, key, where);
+  if (!word) {
+    refuse(ErrorCode::kCorruptFile, where,
+           "field '" + std::string(key) + "' is missing, expected " + expected);
+  }
+  return *word;
+}
+
+// quant_method "tern": what the trainer writes where the Hub has no word for it.
+void read_tern_quantization(const Json& json, std::string_view where, HfConfig& out) {
+  constexpr const char* kWeights = "'b1.58', 'b1' or 'fp'";
+  const std::string weights = needed_word(json, "weights", where, kWeights);
+  if (weights == "fp") {
+    out.storage = HfStorage::kFloat;
+    return;
+  }
+  if (weights != "b1.58" && weights != "b1") {
+    refuse(ErrorCode::kUnsupported, where,
+           "weights '" + weights + "' found, expected " + std::string(kWeights));
+  }
+  out.storage = HfStorage::kTrained;
+  out.latent.kind = weights == "b1" ? quant::LatentKind::kBinary : quant::LatentKind::kTernary;
+  constexpr const char* kScales = "'tensor', 'row' or 'group'";
+  const std::string scale = needed_word(json, "scale", where, kScales);
+  if (scale == "row") out.latent.scales = ScaleKind::kRow;
+  if (scale == "tensor" || scale == "row") return;
+  if (scale != "group") {
+    refuse(ErrorCode::kUnsupported, where,
+           "scale '" + scale + "' found, expected " + std::string(kScales));
+  }
+  out.latent.scales = ScaleKind::kGroup;
+  out.latent.group = size_field(json, "group_size", where);
+  constexpr std::size_t kWidest = std::size_t{1} << 20;  // No row is longer.
+  if (out.latent.group == 0 || out.latent.group % kTernaryField != 0 ||
+      out.latent.group > kWidest) {
+    refuse(ErrorCode::kUnsupported, where,
+           "group_size of " + std::to_string(out.latent.group) + " found, expected a multiple of " +
+               std::to_string(kTernaryField) + " columns, at most " + std::to_string(kWidest));
+  }
+}
+
 void read_quantization(const Json& json, const Architecture& a, std::string_view what,
                        HfConfig& out) {
   ModelConfig& model = out.model;
@@ -240,41 +321,17 @@ void read_quantization(const Json& json, const Architecture& a, std::string_view
   if (it == json.end() || it->is_null()) return;
   const std::string where = std::string(what) + ": quantization_config";
   const std::string method = json_string(*it, "quant_method", where).value_or("");
-  if (method != "bitnet") {
+  if (method == "bitnet") {
+    read_bitnet_quantization(*it, where, out);
+  } else if (method == "tern") {
+    read_tern_quantization(*it, where, out);
+  } else {
     refuse(ErrorCode::kUnsupported, where,
-           "quant_method '" + method + "' found, expected 'bitnet'");
+           "quant_method '" + method + "' found, expected 'bitnet' or 'tern'");
   }
-  const std::string linear = json_string(*it, "linear_class", where).value_or("bitlinear");
-  if (linear != "bitlinear" && linear != "autobitlinear") {
-    refuse(ErrorCode::kUnsupported, where,
-           "linear_class '" + linear + "' found, expected 'bitlinear' or 'autobitlinear'");
-  }
-  const std::string mode = json_string(*it, "quantization_mode", where).value_or("offline");
-  if (mode != "offline" && mode != "online") {
-    refuse(ErrorCode::kUnsupported, where,
-           "quantization_mode '" + mode + "' found, expected 'offline' or 'online'");
-  }
-  if (json_bool(*it, "use_rms_norm", where).value_or(false)) {
-    refuse(ErrorCode::kUnsupported, where,
-           "use_rms_norm is true, but tern has no norm inside linear layers (expected false)");
-  }
-  if (const auto list = it->find("modules_to_not_convert"); list != it->end() && !list->is_null()) {
-    if (!list->is_array()) {
-      refuse(ErrorCode::kCorruptFile, where,
-             "modules_to_not_convert is " + shown(*list) + ", expected a list of names");
-    }
-    for (const Json& entry : *list) {
-      if (!entry.is_string()) {
-        refuse(ErrorCode::kCorruptFile, where,
-               "modules_to_not_convert holds " + shown(entry) + ", expected a name");
-      }
-      out.not_converted.push_back(entry.get<std::string>());
-    }
-  }
-  out.storage = mode == "online"        ? HfStorage::kLatent
-                : linear == "bitlinear" ? HfStorage::kDivide
-                                        : HfStorage::kMultiply;
-  model.declares_b158 = true;
+  read_not_converted(*it, where, out);
+  model.declares_float = out.storage == HfStorage::kFloat;
+  model.declares_b158 = !model.declares_float;
   model.activation_rule_source = "config.json: quantization_config";
 }
 
@@ -318,6 +375,19 @@ bool is_not_converted(const std::vector<std::string>& entries, std::string_view 
     if (!entry.empty() && path.find("." + entry + ".") != std::string::npos) return true;
   }
   return false;
+}
+
+std::string latent_text(const quant::LatentQuantization& latent) {
+  std::string text = latent.kind == quant::LatentKind::kBinary ? "b1" : "b1.58";
+  switch (latent.scales) {
+    case ScaleKind::kTensor:
+      return text + " per tensor";
+    case ScaleKind::kRow:
+      return text + " per row";
+    case ScaleKind::kGroup:
+      return text + " per group of " + std::to_string(latent.group);
+  }
+  return text;
 }
 
 std::vector<std::uint64_t> read_ids(const Json& json, const char* key, std::string_view what) {

@@ -52,6 +52,13 @@ void refuse_not_finite(const TensorView& tensor, ThreadPool& pool) {
                                            ", expected only finite numbers");
 }
 
+void check_floats(const TensorView& tensor) {
+  if (is_dense(tensor.type)) return;
+  throw Error(ErrorCode::kUnsupported, tensor_text(tensor) + " has type " +
+                                           std::string(dtype_name(tensor.type)) +
+                                           ", expected floats or a ternary type");
+}
+
 // The row of GGUF's order that holds HF's row `r`.
 std::vector<std::size_t> file_rows(std::size_t rows, std::size_t head_dim) {
   std::vector<std::size_t> from(rows);
@@ -116,19 +123,12 @@ std::vector<float> read_floats(const TensorView& tensor) {
 }
 
 Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, ThreadPool& pool) {
-  if (!is_dense(tensor.type)) {
-    throw Error(ErrorCode::kUnsupported, tensor_text(tensor) + " has type " +
-                                             std::string(dtype_name(tensor.type)) +
-                                             ", expected floats or a ternary type");
-  }
+  check_floats(tensor);
   if (auto exact = quant::exact_ternary(tensor, pool)) {
     drop_pages(tensor.bytes);
     return std::move(*exact);
   }
-  if (otherwise == FloatWeights::kKeep) {
-    refuse_not_finite(tensor, pool);
-    return dense_matrix(tensor);
-  }
+  if (otherwise == FloatWeights::kKeep) return load_declared_float(tensor, pool);
   if (otherwise == FloatWeights::kMustBeTernary) {
     throw Error(
         ErrorCode::kCorruptFile,
@@ -136,15 +136,27 @@ Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, Threa
             " and more values than -s, 0, +s, expected weights that are ternary already, as "
             "the file says");
   }
+  return load_latent_matrix(tensor, {}, pool);
+}
+
+Matrix load_latent_matrix(const TensorView& tensor, const quant::LatentQuantization& how,
+                          ThreadPool& pool) {
+  check_floats(tensor);
   if (dtype_block(tensor.type) != 1) {
     throw Error(ErrorCode::kUnsupported,
                 tensor_text(tensor) + " has type " + std::string(dtype_name(tensor.type)) +
                     ", which is not what the ternary weights were trained from (expected a ternary "
                     "type, F32, F16 or BF16)");
   }
-  TernaryMatrix quantised = quant::absmean_quantize(tensor, pool);
+  TernaryMatrix quantised = quant::quantize_latent(tensor, how, pool);
   drop_pages(tensor.bytes);
   return quantised;
+}
+
+Matrix load_declared_float(const TensorView& tensor, ThreadPool& pool) {
+  check_floats(tensor);
+  refuse_not_finite(tensor, pool);
+  return dense_matrix(tensor);
 }
 
 std::vector<float> rotate_half_order(const std::vector<float>& rows, std::size_t head_dim) {

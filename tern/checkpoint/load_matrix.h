@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "tern/base/thread_pool.h"
+#include "tern/quant/float_codec.h"
 #include "tern/tensor/matrix.h"
 #include "tern/tensor/tensor_view.h"
 
@@ -25,6 +26,15 @@ enum class FloatWeights {
 // says. A DenseMatrix is a view of the tensor's bytes (F64: an own copy as F32). Throws
 // Error(kCorruptFile) where a number is not finite.
 Matrix load_float_matrix(const TensorView& tensor, FloatWeights otherwise, ThreadPool& pool);
+
+// Latent weights as training quantises them, whatever their values. Throws Error(kUnsupported) for
+// block-quantised ones, which nothing was trained from.
+Matrix load_latent_matrix(const TensorView& tensor, const quant::LatentQuantization& how,
+                          ThreadPool& pool);
+
+// Floats of a model that declares them: dense, even where they happen to be -s, 0, +s. Throws as
+// load_float_matrix() does.
+Matrix load_declared_float(const TensorView& tensor, ThreadPool& pool);
 
 // Rows of GGUF's interleaved order -> HF's rotate-half order, head by head.
 std::vector<float> rotate_half_order(const std::vector<float>& rows, std::size_t head_dim);

@@ -26,7 +26,7 @@ int run_convert(std::span<const std::string> args) {
                  "a name that ends in .gguf, or a folder that does not exist")
       ->required();
   app.add_option("--type", type,
-                 "body of a GGUF: TQ2_0 (default), TQ1_0, I2_S, IQ2_BN, F16, BF16, F32; "
+                 "body of a GGUF: TQ2_0 (default), TQ1_0, I2_S, IQ2_BN, Q2_0, F16, BF16, F32; "
                  "full-precision models: F16, BF16, F32, Q8_0 (default: as they are)");
   app.add_option("--embedding-type", embedding_type,
                  "embedding and head of a GGUF: F16, BF16, F32, Q8_0, Q6_K (default: F16 where "

@@ -60,6 +60,8 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads) 
 }
 
 DType storage_type(const std::string& name) {
+  if (CLI::detail::to_lower(name) == "q2_0")
+    return DType::kQ2_0G64;  // llama.cpp's; the other: "Q2_0(128)".
   const auto type = dtype_by_name(name);
   if (!type) {
     throw Error(ErrorCode::kBadArgument,

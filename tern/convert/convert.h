@@ -15,8 +15,9 @@ namespace tern::convert {
 enum class LinearClass { kAutoBitLinear, kBitLinear };
 
 struct ConvertOptions {
-  // Of the body's linear layers, GGUF only. Ternary matrices: TQ1_0, TQ2_0, I2_S, IQ2_BN, or F16,
-  // BF16, F32 holding exactly -s, 0, +s; default TQ2_0. Full-precision matrices: F32, F16, BF16,
+  // Of the body's linear layers, GGUF only. Ternary matrices: TQ1_0, TQ2_0, I2_S, IQ2_BN,
+  // Q2_0 of 64 or 128, or F16, BF16, F32 holding exactly -s, 0, +s; default TQ2_0, and Q2_0 where
+  // groups are narrower than its blocks. Full-precision matrices: F32, F16, BF16,
   // Q8_0; default as they are.
   std::optional<DType> type;
   // Of embedding and head: F16, BF16, F32, Q8_0 or Q6_K. Default: F16 where it holds every value,

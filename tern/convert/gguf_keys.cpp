@@ -25,10 +25,10 @@ struct FileType {
   std::uint32_t number;
 };
 constexpr std::array kFileTypes{
-    FileType{DType::kF32, 0},      FileType{DType::kF16, 1},    FileType{DType::kQ4_0, 2},
-    FileType{DType::kQ8_0, 7},     FileType{DType::kQ6_K, 18},  FileType{DType::kBF16, 32},
-    FileType{DType::kTQ1_0, 36},   FileType{DType::kTQ2_0, 37}, FileType{DType::kI2S, 40},
-    FileType{DType::kIQ2_BN, 137},
+    FileType{DType::kF32, 0},      FileType{DType::kF16, 1},      FileType{DType::kQ4_0, 2},
+    FileType{DType::kQ8_0, 7},     FileType{DType::kQ6_K, 18},    FileType{DType::kBF16, 32},
+    FileType{DType::kTQ1_0, 36},   FileType{DType::kTQ2_0, 37},   FileType{DType::kI2S, 40},
+    FileType{DType::kIQ2_BN, 137}, FileType{DType::kQ2_0G64, 41}, FileType{DType::kQ2_0G128, 41},
 };
 
 // As numbered in tokenizer.ggml.token_type.

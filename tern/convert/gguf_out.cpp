@@ -12,6 +12,7 @@
 
 #include "tern/arch/architecture.h"
 #include "tern/base/error.h"
+#include "tern/checkpoint/gguf_config.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
 #include "tern/convert/gguf_keys.h"
 #include "tern/convert/matrix_bytes.h"
@@ -24,7 +25,8 @@ namespace {
 
 using arch::TensorRole;
 
-constexpr std::array kTernaryTypes{DType::kTQ1_0, DType::kTQ2_0, DType::kI2S, DType::kIQ2_BN};
+constexpr std::array kTernaryTypes{DType::kTQ1_0,  DType::kTQ2_0,   DType::kI2S,
+                                   DType::kIQ2_BN, DType::kQ2_0G64, DType::kQ2_0G128};
 constexpr std::array kBodyTypes{DType::kF32, DType::kF16, DType::kBF16, DType::kQ8_0};
 constexpr std::array kEmbeddingTypes{DType::kF16, DType::kBF16, DType::kF32, DType::kQ8_0,
                                      DType::kQ6_K};
@@ -64,6 +66,17 @@ DType kept(DType type) noexcept { return type == DType::kF64 ? DType::kF32 : typ
 bool is_interleaved(const arch::Architecture& a, TensorRole role) noexcept {
   return a.gguf_interleaved_rope && (role == TensorRole::kQ || role == TensorRole::kK ||
                                      role == TensorRole::kQBias || role == TensorRole::kKBias);
+}
+
+// Where nobody asked for a type: TQ2_0, but for groups narrower than its blocks.
+DType default_type(const TernaryMatrix& matrix) noexcept {
+  if (matrix.group() % 256 == 0) return DType::kTQ2_0;
+  return matrix.group() % 128 == 0 ? DType::kQ2_0G128 : DType::kQ2_0G64;
+}
+
+bool rounds_to_f16(DType type) noexcept {
+  return type == DType::kTQ1_0 || type == DType::kTQ2_0 || type == DType::kQ2_0G64 ||
+         type == DType::kQ2_0G128 || type == DType::kF16;
 }
 
 std::string scale_name(std::string name) { return name.substr(0, name.rfind('.')) + ".scale"; }
@@ -151,6 +164,12 @@ class GgufConversion {
 
   DType dense_type(const DenseMatrix& matrix, const Slot& slot, const std::string& name) {
     if (slot.spec->linear) {
+      if (architecture_.declares_b158 && !config_.declares_float) {
+        throw Error(ErrorCode::kUnsupported,
+                    fmt::format("{}: tensor '{}' is not ternary, but every reader of architecture "
+                                "{} quantises it; expected ternary linear layers only",
+                                in_.name(), name, architecture_.gguf_names.front()));
+      }
       if (!options_.type || !among(kBodyTypes, *options_.type)) return kept(matrix.type);
       if (rows_fit(*options_.type, matrix.rows, matrix.cols)) return *options_.type;
       ++unfit_dense_;
@@ -174,7 +193,7 @@ class GgufConversion {
 
   Form ternary_form(const TernaryMatrix& matrix, const Slot& slot, const std::string& name) {
     Form form;
-    form.type = options_.type.value_or(DType::kTQ2_0);
+    form.type = options_.type.value_or(default_type(matrix));
     if (!slot.spec->linear && options_.embedding_type) form.type = *options_.embedding_type;
     if (form.type == DType::kQ8_0 || form.type == DType::kQ6_K) {
       throw Error(
@@ -199,17 +218,34 @@ class GgufConversion {
                                 dtype_name(form.type), *why));
       }
     }
-    const bool rounds = form.type == DType::kTQ1_0 || form.type == DType::kTQ2_0 ||
-                        form.type == DType::kF16 || form.type == DType::kBF16;
+    if (slot.spec->linear) check_scales_stay(matrix, form.type, name);
+    const bool rounds = rounds_to_f16(form.type) || form.type == DType::kBF16;
     form.unit_scale = rounds && apart;
     if (rounds && !form.unit_scale) {
       ScaleLoss& loss = form.type == DType::kBF16 ? bf16_loss_ : f16_loss_;
       loss.add(matrix.scales(), form.type == DType::kBF16 ? DType::kBF16 : DType::kF16, name);
     }
-    if (form.type == DType::kTQ1_0 || form.type == DType::kTQ2_0) {
+    if (among(kTernaryTypes, form.type) && form.type != DType::kIQ2_BN) {
       per_row_ += matrix.scale_kind() == ScaleKind::kRow ? 1 : 0;
     }
     return form;
+  }
+
+  // Floats are read back as ternary where all have one magnitude; with more than one scale they
+  // would be float layers, or latent weights.
+  void check_scales_stay(const TernaryMatrix& matrix, DType type, const std::string& name) {
+    if (!among(kTernaryTypes, type) && matrix.scale_kind() != ScaleKind::kTensor) {
+      throw Error(
+          ErrorCode::kUnsupported,
+          fmt::format("{}: tensor '{}' has {}, and its weights would be no ternary ones any more "
+                      "as {}; expected one of {}",
+                      in_.name(), name,
+                      matrix.scale_kind() == ScaleKind::kRow
+                          ? "one scale per row"
+                          : fmt::format("one scale per group of {} columns", matrix.group()),
+                      dtype_name(type), names(kTernaryTypes)));
+    }
+    group_scales_ = group_scales_ || matrix.scale_kind() == ScaleKind::kGroup;
   }
 
   std::vector<std::byte> bytes_of(const Slot& slot, const Form& form, const std::string& name) {
@@ -243,6 +279,7 @@ class GgufConversion {
                              : in_.gguf() != nullptr ? path.stem().string()
                                                      : path.filename().string();
     set_model_keys(writer_, config_, ternary_body_.value_or(body_), name);
+    set_activations_key();
     const formats::GgufFile* source = in_.gguf();
     const auto& tokenizer = in_.tokenizer();
     const formats::GgufValue* tokens =
@@ -272,6 +309,19 @@ class GgufConversion {
     }
   }
 
+  // Where neither architecture nor tensor types say what the model's own files declared.
+  void set_activations_key() {
+    if (config_.declares_float) {
+      writer_.set_string(std::string(checkpoint::kActivationsKey), "float");
+    } else if (config_.declares_b158 && !architecture_.declares_b158 && group_scales_) {
+      writer_.set_string(std::string(checkpoint::kActivationsKey), "token");
+      notify(notice_,
+             fmt::format("activations are quantised over whole rows, which key {} says; programs "
+                         "that do not know it quantise them in groups",
+                         checkpoint::kActivationsKey));
+    }
+  }
+
   void report() const {
     f16_loss_.report("F16", notice_);
     bf16_loss_.report("BF16", notice_);
@@ -293,8 +343,8 @@ class GgufConversion {
     }
     if (per_row_ > 0) {
       notify(notice_,
-             fmt::format("{} matrices have one scale per row, which is written into every block "
-                         "of 256; IQ2_BN stores it once",
+             fmt::format("{} matrices have one scale per row, which is written into every block; "
+                         "IQ2_BN stores it once",
                          per_row_));
     }
     if (architecture_.gguf_always_tied && !config_.tied_head) {
@@ -314,6 +364,7 @@ class GgufConversion {
   std::vector<Slot> slots_;
   formats::GgufWriter writer_;
   std::size_t steps_ = 0;
+  bool group_scales_ = false;  // Some linear layer has them.
   DType body_ = DType::kF16;
   std::optional<DType> ternary_body_;
   std::size_t ternary_matrices_ = 0, unfit_ = 0, unfit_dense_ = 0, per_row_ = 0;

@@ -78,6 +78,9 @@ Json config_json(const checkpoint::Checkpoint& in, const HfBody& body) {
     }
   }
   json.erase("quantization_config");
+  if (in.config().declares_float) {  // Without it, an architecture of b1.58 would be quantised.
+    json["quantization_config"] = {{"quant_method", "tern"}, {"weights", "fp"}};
+  }
   if (!body.packed) return json;
   apart.insert(apart.end(), body.not_packed.begin(), body.not_packed.end());
   std::ranges::sort(apart);

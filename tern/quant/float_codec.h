@@ -22,10 +22,29 @@ void tensor_row_to_float(const TensorView& tensor, std::size_t row, std::span<fl
 // value that does not fit, so it is cheap on latent weights.
 std::optional<TernaryMatrix> exact_ternary(const TensorView& tensor, ThreadPool& pool);
 
-// b1.58's weight quantisation: s = mean|W| over the whole matrix, clamped below at 1e-5; digit =
-// clamp(round_half_even(W / s), -1, 1), as W * (1 / s) in float32, as the reference computes it
-// (METHOD: 1/clamp(mean)). The mean is summed in float64, row by row in order, so that it depends
-// on nothing else. Throws Error(kCorruptFile) naming tensor and row for a value that is not finite.
+// What full-precision weights become in every forward pass of training, and so on load.
+enum class LatentKind {
+  kTernary,  // b1.58.
+  kBinary,   // b1.
+};
+struct LatentQuantization {
+  LatentKind kind = LatentKind::kTernary;
+  ScaleKind scales = ScaleKind::kTensor;  // What the means are taken over.
+  std::size_t group = 0;                  // Columns, for kGroup: a multiple of kTernaryField.
+};
+
+// Quantises latent weights. Over the matrix, each row, or each `group` consecutive columns of a row
+// (the last group may be shorter), all in float32: s = mean|W|, clamped below at 1e-5, is the
+// scale.
+//   b1.58: digit = clamp(round_half_even(W * (1 / s)), -1, 1).
+//   b1:    digit = sign(W - mean(W)), 0 where equal.
+// Means are summed in float64: a group's or row's columns in order, then the rows in order, so that
+// they depend on nothing else. Throws Error(kCorruptFile) naming tensor and row for a value that is
+// not finite.
+TernaryMatrix quantize_latent(const TensorView& tensor, const LatentQuantization& how,
+                              ThreadPool& pool);
+
+// b1.58 with one scale: what every released model was trained with.
 TernaryMatrix absmean_quantize(const TensorView& tensor, ThreadPool& pool);
 
 // Encodes one row of `in.size()` floats as F32, F16, BF16, Q8_0, Q6_K or Q4_0 into `out`, which

@@ -128,6 +128,61 @@ TEST(Absmean, EqualsNumPy) {
   }
 }
 
+struct LatentCase {
+  LatentQuantization how;
+  std::string_view scales, digits;
+};
+const LatentCase kLatentCases[] = {
+    {{LatentKind::kTernary, ScaleKind::kTensor, 0},
+     golden::kTensorLatentScales,
+     golden::kTensorTernaryDigits},
+    {{LatentKind::kTernary, ScaleKind::kRow, 0},
+     golden::kRowLatentScales,
+     golden::kRowTernaryDigits},
+    {{LatentKind::kTernary, ScaleKind::kGroup, 64},
+     golden::kGroupLatentScales,
+     golden::kGroupTernaryDigits},
+    {{LatentKind::kBinary, ScaleKind::kTensor, 0},
+     golden::kTensorLatentScales,
+     golden::kTensorBinaryDigits},
+    {{LatentKind::kBinary, ScaleKind::kRow, 0}, golden::kRowLatentScales, golden::kRowBinaryDigits},
+    {{LatentKind::kBinary, ScaleKind::kGroup, 64},
+     golden::kGroupLatentScales,
+     golden::kGroupBinaryDigits},
+};
+
+TEST(QuantizeLatent, EqualsNumPy) {
+  const std::vector<std::byte> floats = from_hex(golden::kGroupFloats);
+  for (const LatentCase& c : kLatentCases) {
+    for (const std::size_t threads : {1u, 3u}) {
+      ThreadPool pool(threads);
+      const TernaryMatrix m = quantize_latent(view_of(DType::kF32, 3, 160, floats), c.how, pool);
+      EXPECT_EQ(digit_text(m), c.digits);
+      EXPECT_EQ(m.scale_kind(), c.how.scales);
+      EXPECT_EQ(m.group(), c.how.group);
+      EXPECT_EQ(std::vector<float>(m.scales().begin(), m.scales().end()),
+                floats_from_hex(c.scales));
+    }
+  }
+  // One weight in four of this group is its mean: digit 0, where a sign would say +1.
+  EXPECT_EQ(golden::kGroupBinaryDigits.substr(160, 8), "+-00+-00");
+}
+
+TEST(QuantizeLatent, NamesTheRowThatIsNotFinite) {
+  ThreadPool pool(1);
+  std::vector<float> values(3 * 128, 1.0f);
+  values[128 + 100] = std::numeric_limits<float>::infinity();
+  const std::vector<std::byte> bytes = bytes_of(values);
+  for (const LatentCase& c : kLatentCases) {
+    try {
+      quantize_latent(view_of(DType::kF32, 3, 128, bytes), c.how, pool);
+      FAIL();
+    } catch (const Error& e) {
+      EXPECT_STREQ(e.what(), "tensor 'w' holds a value in row 1 that is not finite");
+    }
+  }
+}
+
 TEST(Absmean, ClampsTheMean) {
   ThreadPool pool(1);
   const std::vector<std::byte> bytes = bytes_of({1e-6f, -8e-6f, 0, 0});

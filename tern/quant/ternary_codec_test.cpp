@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <ostream>
@@ -105,8 +106,9 @@ TEST_P(TernaryGoldens, WritesTheSameBytes) {
   const std::vector<std::byte> bytes = from_hex(g.bytes);
   ThreadPool pool(1);
   const TernaryMatrix matrix = read_ternary(view_of(g.type, g.rows, g.cols, bytes), pool);
-  if (g.type != DType::kTQ1_0 && g.type != DType::kTQ2_0 && g.type != DType::kI2S &&
-      g.type != DType::kIQ2_BN) {
+  const auto writable = {DType::kTQ1_0,  DType::kTQ2_0,   DType::kI2S,
+                         DType::kIQ2_BN, DType::kQ2_0G64, DType::kQ2_0G128};
+  if (std::ranges::find(writable, g.type) == writable.end()) {
     EXPECT_TRUE(why_not_writable(matrix, g.type)) << "not a writable type";
     return;
   }
@@ -201,10 +203,10 @@ TEST(TernaryCodec, BlocksOfZerosAreNotAskedForTheirScale) {
   bytes = write_ternary(matrix, DType::kTQ2_0).bytes;
   bytes[3 * 66 + 65] =
       std::byte{0xb8};  // -0.5 in a block that holds a weight: legal, and different.
-  const TernaryMatrix groups = read();
-  EXPECT_EQ(groups.scale_kind(), kGroup);
-  EXPECT_EQ(groups.scale(1, 300), -0.5f);
-  EXPECT_EQ(groups.scale(0, 300), 0.5f);
+  const TernaryMatrix rows = read();
+  EXPECT_EQ(rows.scale_kind(), kRow);
+  EXPECT_EQ(rows.scale(1, 300), -0.5f);
+  EXPECT_EQ(rows.scale(0, 300), 0.5f);
 }
 
 TEST(TernaryCodec, RowsOfZerosAreNotAskedForTheirScale) {
@@ -234,13 +236,15 @@ TEST(TernaryCodec, AllZerosKeepTheFirstScale) {
 TEST(TernaryCodec, RoundTripsAtManyShapes) {
   ThreadPool pool(2);
   unsigned seed = 0;
-  for (const DType type : {DType::kTQ1_0, DType::kTQ2_0, DType::kI2S, DType::kIQ2_BN}) {
+  for (const DType type : {DType::kTQ1_0, DType::kTQ2_0, DType::kI2S, DType::kIQ2_BN,
+                           DType::kQ2_0G64, DType::kQ2_0G128}) {
+    const std::size_t group = std::max<std::size_t>(dtype_block(type), 64);
     for (const std::size_t rows : {1u, 3u, 4u, 17u}) {
       for (const std::size_t blocks : {1u, 2u, 5u}) {
         for (const ScaleKind kind : {kTensor, kRow, kGroup}) {
           const std::size_t cols = blocks * dtype_block(type);
           const TernaryMatrix matrix =
-              random_matrix(rows, cols, kind, kind == kGroup ? 256 : 0, ++seed);
+              random_matrix(rows, cols, kind, kind == kGroup ? group : 0, ++seed);
           if (why_not_writable(matrix, type)) continue;
           const WrittenTernary written = write_ternary(matrix, type);
           EXPECT_EQ(written.rounded_scales, 0u);
@@ -254,6 +258,24 @@ TEST(TernaryCodec, RoundTripsAtManyShapes) {
         }
       }
     }
+  }
+}
+
+// One scale per row, written into every block of it, is one scale per row again: how activations
+// are quantised depends on it.
+TEST(TernaryCodec, BlocksOfARowThatAgreeAreOneScalePerRow) {
+  ThreadPool pool(1);
+  const TernaryMatrix rows = random_matrix(5, 512, kRow, 0, 3);
+  for (const DType type : {DType::kTQ1_0, DType::kTQ2_0, DType::kQ2_0G64, DType::kQ2_0G128}) {
+    std::vector<std::byte> bytes = write_ternary(rows, type).bytes;
+    const TernaryMatrix read = read_ternary(view_of(type, 5, 512, bytes), pool);
+    EXPECT_EQ(read.scale_kind(), kRow);
+    EXPECT_EQ(std::vector<float>(read.scales().begin(), read.scales().end()),
+              std::vector<float>(rows.scales().begin(), rows.scales().end()));
+    // Another scale in the last block of the last row, and each block has its own.
+    TernaryMatrix groups = random_matrix(5, 512, kGroup, 256, 3);
+    bytes = write_ternary(groups, type).bytes;
+    EXPECT_EQ(read_ternary(view_of(type, 5, 512, bytes), pool).scale_kind(), kGroup);
   }
 }
 
@@ -281,6 +303,10 @@ TEST(TernaryCodec, SaysWhyNot) {
   const TernaryMatrix groups(1, 256, kGroup, 128, {1.0f, 2.0f});
   EXPECT_NE(why(groups, DType::kTQ2_0).find("one per group of 128"), std::string::npos);
   EXPECT_NE(why(groups, DType::kIQ2_BN).find("one per group"), std::string::npos);
+  EXPECT_EQ(why(groups, DType::kQ2_0G128), "writable");
+  EXPECT_EQ(why(groups, DType::kQ2_0G64), "writable");  // The scale twice.
+  EXPECT_EQ(why(TernaryMatrix(1, 256, kGroup, 64, {1, 2, 3, 4}), DType::kQ2_0G128),
+            "scales are one per group of 64 columns, and Q2_0(128) holds one per block of 128");
   for (const float scale : {1e6f, 1e-7f}) {
     const TernaryMatrix extreme(1, 256, kTensor, 0, {scale});
     EXPECT_NE(why(extreme, DType::kTQ1_0).find("outside the range of f16"), std::string::npos);

@@ -165,6 +165,15 @@ float q2_scale(const TernarySource& s, std::size_t row, std::size_t group) {
   return load_f16(s.data + (row * (s.cols / kGroup) + group) * (2 + kGroup / 4));
 }
 
+template <std::size_t kGroup>
+void q2_write(const std::uint8_t* codes, std::size_t cols, std::span<const float> scales,
+              std::uint8_t* out) {
+  for (std::size_t b = 0; b < cols / kGroup; ++b, out += 2 + kGroup / 4, codes += kGroup) {
+    store_f16(out, scales[b]);
+    write_fields(codes, kGroup / 4, 1, false, out + 2);
+  }
+}
+
 // IQ2_BN: per row the f32 scale, then 64 weights in 16 bytes.
 void iq2_bn_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
   read_fields(s.data + row * (4 + s.cols / 4) + 4, s.cols / 64, 16, false, codes);
@@ -222,8 +231,8 @@ constexpr std::array kCodecs{
     TernaryCodec{DType::kI2S, kTensor, 0, i2s_codes, i2s_scale, i2s_write},
     TernaryCodec{DType::kI2SArm, kTensor, 0, i2s_arm_codes, i2s_scale, nullptr},
     TernaryCodec{DType::kI2S1x4, kTensor, 0, i2s_1x4_codes, i2s_scale, nullptr},
-    TernaryCodec{DType::kQ2_0G64, kGroup, 64, q2_codes<64>, q2_scale<64>, nullptr},
-    TernaryCodec{DType::kQ2_0G128, kGroup, 128, q2_codes<128>, q2_scale<128>, nullptr},
+    TernaryCodec{DType::kQ2_0G64, kGroup, 64, q2_codes<64>, q2_scale<64>, q2_write<64>},
+    TernaryCodec{DType::kQ2_0G128, kGroup, 128, q2_codes<128>, q2_scale<128>, q2_write<128>},
     TernaryCodec{DType::kPTQ1_0, kGroup, 128, base3_codes<128>, base3_scale<128>, nullptr},
     TernaryCodec{DType::kIQ1_BN, kRow, 0, iq1_bn_codes, iq1_bn_scale, nullptr},
     TernaryCodec{DType::kIQ2_BN, kRow, 0, iq2_bn_codes, iq2_bn_scale, iq2_bn_write},

@@ -26,7 +26,7 @@ struct TernaryCodec {
   void (*read_codes)(const TernarySource& source, std::size_t row, std::uint8_t* codes);
   // The scale of one group of a row (group 0 unless kGroup).
   float (*read_scale)(const TernarySource& source, std::size_t row, std::size_t group);
-  // Writes one row, given its codes and one scale per block of 256 columns (TQ) or one (IQ2_BN);
+  // Writes one row, given its codes and one scale per group of columns (TQ, Q2_0) or one (IQ2_BN);
   // null where tern does not write the type. I2_S keeps its one scale behind the last row.
   void (*write_row)(const std::uint8_t* codes, std::size_t cols, std::span<const float> scales,
                     std::uint8_t* out);

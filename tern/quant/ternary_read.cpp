@@ -1,5 +1,6 @@
 // Ternary tensors of any storage type -> TernaryMatrix.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "tern/base/error.h"
@@ -19,21 +20,38 @@ struct Found {
   std::vector<std::uint8_t> used;
 };
 
-// The scales that the matrix keeps: one where all groups that hold a weight agree.
+// The one scale of the groups `begin` to `end`, where all that hold a weight agree. All zeros: any
+// finite scale is right, and the first is as good as another.
+std::optional<float> common_scale(const Found& found, std::size_t begin, std::size_t end) {
+  std::optional<float> scale;
+  for (std::size_t i = begin; i < end; ++i) {
+    if (found.used[i] == 0) continue;
+    if (scale && *scale != found.scales[i]) return std::nullopt;
+    scale = found.scales[i];
+  }
+  return scale ? scale : found.scales[begin];
+}
+
+// The scales that the matrix keeps: one, one per row, or all. A type that has no room for one per
+// row holds it in every block of the row.
 void settle_scales(TernaryMatrix& matrix, const TernaryCodec& codec, Found found) {
-  const auto first = std::find(found.used.begin(), found.used.end(), std::uint8_t{1});
-  // All zeros: any finite scale is right, and the first is as good as another.
-  const float scale = found.scales.empty() ? 1.0f
-                      : first == found.used.end()
-                          ? found.scales[0]
-                          : found.scales[static_cast<std::size_t>(first - found.used.begin())];
-  for (std::size_t i = 0; i < found.scales.size(); ++i) {
-    if (found.used[i] != 0 && found.scales[i] != scale) {
+  const std::size_t count = found.scales.size();
+  if (count == 0) return;
+  if (const auto scale = common_scale(found, 0, count)) {
+    matrix.set_scales(ScaleKind::kTensor, 0, {*scale});
+    return;
+  }
+  const std::size_t per_row = count / matrix.rows();
+  std::vector<float> rows;
+  for (std::size_t i = 0; i < count; i += per_row) {
+    const auto scale = common_scale(found, i, i + per_row);
+    if (!scale) {
       matrix.set_scales(codec.scales, codec.group, std::move(found.scales));
       return;
     }
+    rows.push_back(*scale);
   }
-  matrix.set_scales(ScaleKind::kTensor, 0, {scale});
+  matrix.set_scales(ScaleKind::kRow, 0, std::move(rows));
 }
 
 }  // namespace

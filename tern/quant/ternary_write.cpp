@@ -15,7 +15,10 @@ namespace {
 // few digits left.
 constexpr float kWorstRounding = 0.01f;
 
-bool holds_f16_scales(DType type) { return type == DType::kTQ1_0 || type == DType::kTQ2_0; }
+bool holds_f16_scales(DType type) {
+  return type == DType::kTQ1_0 || type == DType::kTQ2_0 || type == DType::kQ2_0G64 ||
+         type == DType::kQ2_0G128;
+}
 
 const char* scales_text(ScaleKind kind) {
   switch (kind) {
@@ -48,7 +51,9 @@ void get_codes(const TernaryMatrix& matrix, std::size_t row, std::vector<std::in
 std::optional<std::string> why_not_writable(const TernaryMatrix& matrix, DType type) {
   const std::string name(dtype_name(type));
   if (!is_ternary(type) || codec_of(type).write_row == nullptr) {
-    return name + " is no type that ternary weights are written in (TQ1_0, TQ2_0, I2_S, IQ2_BN)";
+    return name +
+           " is no type that ternary weights are written in (TQ1_0, TQ2_0, I2_S, IQ2_BN, "
+           "Q2_0)";
   }
   const std::uint64_t block = dtype_block(type);
   if (matrix.cols() % block != 0) {
@@ -66,7 +71,7 @@ std::optional<std::string> why_not_writable(const TernaryMatrix& matrix, DType t
   if (!holds_f16_scales(type)) return std::nullopt;
   if (matrix.group() % block != 0) {
     return "scales are one per group of " + std::to_string(matrix.group()) + " columns, and " +
-           name + " holds one per block of 256";
+           name + " holds one per block of " + std::to_string(block);
   }
   for (const float scale : matrix.scales()) {
     const float stored = f16_to_float(float_to_f16(scale));

@@ -242,6 +242,36 @@ w = digits(2, 256)
 s = half_scales(2, 2)
 emit_case("PTQ1_0", w, tq1_0(w, s, 128), s)
 
+# Latent weights with a mean far from 0, so that b1's digits are not their signs; one weight equals its
+# row's mean exactly, one group is all zeros (its scale is the clamp), and the last group is half a group.
+m = rng.normal(0.01, 0.02, (3, 160)).astype(np.float32)
+m[1, :64] = np.tile(np.array([0.5, -0.25, 0.125, 0.125], np.float32), 16)
+m[2, 64:128] = 0
+emit("kGroupFloats", m.tobytes().hex())
+
+
+def latent_case(name, m, width):
+    scales, ternary, binary = [], np.zeros(m.shape, int), np.zeros(m.shape, int)
+    for r in range(0, len(m), len(m) if width is None else 1):
+        rows = slice(None) if width is None else slice(r, r + 1)
+        for c in range(0, m.shape[1], width or m.shape[1]):
+            columns = slice(c, c + (width or m.shape[1]))
+            part = m[rows, columns]
+            s = max(np.float32(np.abs(part.astype(np.float64)).mean()), np.float32(1e-5))
+            centre = np.float32(part.astype(np.float64).mean())
+            ternary[rows, columns] = np.clip(np.rint(part * (np.float32(1) / s)), -1, 1)
+            binary[rows, columns] = np.sign(part - centre)
+            scales.append(s)
+    emit(f"k{name}LatentScales", np.array(scales, np.float32).tobytes().hex())
+    for kind, q in (("Ternary", ternary), ("Binary", binary)):
+        emit(f"k{name}{kind}Digits", "".join("-0+"[d + 1] for d in q.reshape(-1)))
+
+
+latent_case("Tensor", m, None)
+latent_case("Row", m, m.shape[1])
+latent_case("Group", m, 64)
+assert np.float32(m[1, :64].astype(np.float64).mean()) == m[1, 2]
+
 lines += ["", "}  // namespace tern::quant::golden", ""]
 with open(OUT, "w") as file:
     file.write("\n".join(lines))
