@@ -13,7 +13,7 @@ struct Rates {
 
 // `step` counts from 0; `progress` in [0, 1] is the share of the budget that was used before this
 // step. Every kind begins with a linear warm-up over warmup_steps (step s has (s + 1) / warmup of
-// the rate). After it:
+// the rate below):
 //   two-stage  progress < switch_at: learning_rate * (1 - progress), weight_decay; then
 //              second_learning_rate * (1 - progress), second_weight_decay: two lines that both end
 //              in 0 at the end of the run, as the paper's figure has them
