@@ -184,6 +184,38 @@ class Commands(unittest.TestCase):
         broken.write_bytes((self.folder / "I2_S.gguf").read_bytes()[:-100])
         self.fails(1, ["broken.gguf"], "run", broken, "-p", "x")
 
+    def test_train_starts_the_program_beside_tern(self):
+        place = self.folder / "bin"
+        place.mkdir()
+        shutil.copy(TERN, place / "tern")
+
+        def beside(*words):
+            return subprocess.run([place / "tern", *words], capture_output=True, text=True)
+
+        for words in (["train", "x.toml"], ["train", "report", "r"], ["tokenizer", "train", "f"],
+                      ["train", "--help"]):
+            missing = beside(*words)
+            self.assertEqual((missing.returncode, missing.stdout), (1, ""))
+            self.assertEqual(missing.stderr.count("\n"), 1)
+            for word in ("without the trainer", str(place / "tern-train"), "-DTERN_TRAIN=ON"):
+                self.assertIn(word, missing.stderr)
+        program = place / "tern-train"
+        program.write_text('#!/bin/sh\nprintf "<%s>" "$@"\nexit 7\n')
+        refused = beside("train", "x")
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn("tern-train: cannot start it: Permission denied", refused.stderr)
+        program.chmod(0o755)
+        for words, seen in ((["train", "a b.toml", "--set", "x=1"], "<train><a b.toml><--set><x=1>"),
+                            (["train", "report", "r1", "r2"], "<report><r1><r2>"),
+                            (["train", "--help"], "<train><--help>"),
+                            (["tokenizer", "train", "f", "--size", "9"],
+                             "<tokenizer><f><--size><9>"),
+                            (["tokenizer", "--help"], "<tokenizer><--help>")):
+            started = beside(*words)
+            self.assertEqual((started.returncode, started.stdout), (7, seen))
+        self.assertEqual(beside("tokenizer").returncode, 2)
+        self.assertEqual(beside("tokenizer", "fly").returncode, 2)
+
     def test_synth_and_bench(self):
         out = self.folder / "tiny.gguf"
         self.output("synth", "--shape", "tiny", out)

@@ -20,12 +20,15 @@ complete_in_bash() {
 }
 expect bash "$(complete_in_bash tern ins)" inspect
 expect bash "$(complete_in_bash tern run --te)" --temp
+expect bash "$(complete_in_bash tern tokenizer tr)" train
+expect bash "$(complete_in_bash tern train rep)" report
 
 if command -v fish >/dev/null; then
   "$tern" completion fish >"$work/tern.fish"
   in_fish() { HOME=$work fish --no-config -c "source $work/tern.fish; complete -C '$1'"; }
   expect fish "$(in_fish 'tern ins')" inspect
   expect fish "$(in_fish 'tern run --te')" --temp
+  expect fish "$(in_fish 'tern tokenizer tr')" train
 fi
 
 if command -v zsh >/dev/null; then
@@ -42,4 +45,6 @@ if command -v zsh >/dev/null; then
   }
   expect zsh "$(in_zsh 'tern ins' 2)" inspect
   expect zsh "$(in_zsh 'tern run --te' 3)" --temp
+  expect zsh "$(in_zsh 'tern tokenizer tr' 3)" train
+  expect zsh "$(in_zsh 'tern train rep' 3)" report
 fi

@@ -17,6 +17,10 @@ constexpr std::string_view kBash = R"sh(_tern() {{
       grep -oE -- '--[a-z0-9-]+' | sort -u)" -- "$word"))
   else
     COMPREPLY=($(compgen -f -- "$word"))
+    [ "$COMP_CWORD" -ne 2 ] || case ${{COMP_WORDS[1]}} in
+      tokenizer) COMPREPLY=($(compgen -W train -- "$word")) ;;
+      train) COMPREPLY+=($(compgen -W report -- "$word")) ;;
+    esac
   fi
 }}
 complete -o filenames -F _tern tern
@@ -29,6 +33,12 @@ _tern() {{
   elif [[ "$words[CURRENT]" == -* ]]; then
     compadd -- $("$words[1]" "$words[2]" --help 2>/dev/null | grep -oE -- '--[a-z0-9-]+' | sort -u)
   else
+    if (( CURRENT == 3 )); then
+      case $words[2] in
+        tokenizer) compadd train; return ;;
+        train) compadd report ;;
+      esac
+    fi
     _files
   fi
 }}
@@ -37,6 +47,8 @@ if [ "$funcstack[1]" = _tern ]; then _tern "$@"; else compdef _tern tern; fi
 
 constexpr std::string_view kFish = R"sh(complete -c tern -n '__fish_use_subcommand' -f -a '{0}'
 complete -c tern -n 'not __fish_use_subcommand' -a '(set -l w (commandline -opc); tern $w[2] --help 2>/dev/null | string match -rag -- "(--[a-z0-9-]+)" | sort -u)'
+complete -c tern -n '__fish_seen_subcommand_from tokenizer' -f -a train
+complete -c tern -n '__fish_seen_subcommand_from train' -a report
 )sh";
 
 }  // namespace

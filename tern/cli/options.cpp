@@ -3,13 +3,7 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <array>
-#include <cctype>
-#include <cstdio>
-
 #include "tern/base/error.h"
-#include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
 
@@ -75,80 +69,6 @@ kernels::KvType kv_type(const std::string& name) {
   if (name == "f16") return kernels::KvType::kF16;
   throw Error(ErrorCode::kBadArgument,
               fmt::format("KV cache type '{}' found, expected f32 or f16", name));
-}
-
-namespace {
-
-std::string environment_name(std::string flag) {
-  std::ranges::transform(flag, flag.begin(), [](unsigned char c) {
-    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
-  });
-  return "TERN_" + flag;
-}
-
-// "-n=5", which CLI11 would read as the value "=5".
-bool is_short_with_equals(std::string_view word) {
-  return word.size() > 2 && word[0] == '-' && std::isalpha(static_cast<unsigned char>(word[1])) &&
-         word[2] == '=';
-}
-
-// CLI11 knows single-letter short flags only.
-constexpr std::array<std::array<std::string_view, 2>, 3> kSingleDashWords{{
-    {"-ctk", "--cache-type-k"},
-    {"-ctv", "--cache-type-v"},
-    {"-npl", "--n-parallel"},
-}};
-
-}  // namespace
-
-void parse(CLI::App& app, std::span<const std::string> args) {
-  for (CLI::Option* option : app.get_options()) {
-    if (option->get_lnames().empty() || option->get_lnames()[0] == "help") continue;
-    option->envname(environment_name(option->get_lnames()[0]));
-  }
-  std::vector<std::string> words;
-  for (const std::string& word : args) {
-    std::string known = word;
-    for (const auto& [from, to] : kSingleDashWords) {
-      if (word == from) known = to;
-      if (word.starts_with(from) && word.size() > from.size() && word[from.size()] == '=') {
-        known = std::string(to) + word.substr(from.size());
-      }
-    }
-    if (is_short_with_equals(known)) {
-      words.push_back(known.substr(0, 2));
-      known.erase(0, 3);
-    }
-    words.push_back(std::move(known));
-  }
-  std::ranges::reverse(words);  // As CLI11 wants them.
-  try {
-    app.parse(std::move(words));
-  } catch (const CLI::CallForHelp&) {
-    fmt::print("{}", app.help());
-    throw;
-  }
-}
-
-void say(std::string_view sentence) {
-  std::fflush(stdout);
-  fmt::print(stderr, "tern: {}\n", sentence);
-}
-
-Notice stderr_notice() {
-  return [](std::string_view sentence) { say(sentence); };
-}
-
-Progress stderr_progress() {
-  if (!stderr_is_terminal()) return {};
-  return [](std::string_view step, double done) {
-    constexpr int kWidth = 24;
-    const int filled = static_cast<int>(done * kWidth);
-    const std::string bar(static_cast<std::size_t>(std::clamp(filled, 0, kWidth)), '#');
-    fmt::print(stderr, "\r{:<20} [{:<24}] {:3.0f}%", step, bar, done * 100);
-    if (done >= 1) fmt::print(stderr, "\r\033[K");
-    std::fflush(stderr);
-  };
 }
 
 }  // namespace tern::cli

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "tern/base/notice.h"
 #include "tern/checkpoint/checkpoint.h"
+#include "tern/cli/console.h"
 #include "tern/kernels/attention.h"
 #include "tern/tensor/dtype.h"
 
@@ -36,17 +36,5 @@ DType storage_type(const std::string& name);
 
 // -ctk/-ctv. Throws Error(kBadArgument) for another name than f32 or f16.
 kernels::KvType kv_type(const std::string& name);
-
-// Gives every flag its environment variable (--top-k: TERN_TOP_K), then parses. Throws
-// CLI::ParseError, which main() turns into exit 2 (and --help into exit 0). llama.cpp's
-// single-dash words (-ctk, -ctv, -npl) are accepted.
-void parse(CLI::App& app, std::span<const std::string> args);
-
-// Writes a sentence to stderr, "tern: ...".
-void say(std::string_view sentence);
-// A Notice that calls say().
-Notice stderr_notice();
-// A Progress that draws one line on stderr where that is a terminal; else empty.
-Progress stderr_progress();
 
 }  // namespace tern::cli
