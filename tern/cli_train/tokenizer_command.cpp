@@ -1,0 +1,45 @@
+// `tern tokenizer train FILES --size N --out DIR`: a vocabulary from text.
+#include <fmt/core.h>
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+#include "tern/base/error.h"
+#include "tern/base/thread_pool.h"
+#include "tern/cli/console.h"
+#include "tern/cli_train/command.h"
+#include "tern/corpus/train_tokenizer.h"
+
+namespace tern::cli {
+
+int run_tokenizer(std::span<const std::string> args) {
+  if (args.empty() || (args[0] != "train" && args[0] != "--help" && args[0] != "-h")) {
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("tern tokenizer {}: expected 'train'", args.empty() ? "" : args[0]));
+  }
+  CLI::App app("Makes a vocabulary from text: SentencePiece BPE with byte fallback",
+               "tern tokenizer train");
+  corpus::TokenizerTraining options;
+  options.threads = default_threads();
+  std::string out;
+  app.add_option("FILES", options.sources.paths, "text files, JSONL files or folders of them")
+      ->required();
+  app.add_option("--size", options.size, "pieces, bytes and special ones among them")
+      ->capture_default_str();
+  app.add_option("--out,-o", out, "folder to make")->required();
+  app.add_option("--separator", options.sources.separator, "line that stands between documents");
+  app.add_option("--field", options.sources.json_field, "of each line of a .jsonl")
+      ->capture_default_str();
+  app.add_option("--coverage", options.character_coverage,
+                 "share of all characters that get a piece; the others are written as bytes")
+      ->capture_default_str()
+      ->check(CLI::Range(0.9, 1.0));
+  app.add_option("-t,--threads", options.threads)->check(CLI::Range(1, 1024));
+  parse(app, args[0] == "train" ? args.subspan(1) : args);
+  corpus::train_tokenizer(options, out, stderr_notice());
+  fmt::print("{}\n", out);
+  return 0;
+}
+
+}  // namespace tern::cli

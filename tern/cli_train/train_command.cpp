@@ -1,0 +1,110 @@
+// `tern train CONFIG.toml`: a training run, with a live line on the terminal.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "tern/base/system.h"
+#include "tern/cli/console.h"
+#include "tern/cli_train/command.h"
+#include "tern/train/config.h"
+#include "tern/train/trainer.h"
+
+namespace tern::cli {
+namespace {
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<long>(seconds + 0.5);
+  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+// One line that is drawn over on a terminal; elsewhere a line now and then, for a log.
+class LiveLine {
+ public:
+  void show(const train::StepReport& r) {
+    speed_ = speed_ == 0 ? r.tokens_per_second : 0.95 * speed_ + 0.05 * r.tokens_per_second;
+    loss_ = loss_ == 0 ? r.loss : 0.95 * loss_ + 0.05 * r.loss;
+    const bool terminal = stderr_is_terminal();
+    const double now = monotonic_seconds();
+    if (now - shown_ < (terminal ? 0.2 : 30.0) && r.progress < 1) return;
+    shown_ = now;
+    std::string line = fmt::format(
+        "step {} {:3.0f} %  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  left {}", r.step,
+        100 * r.progress, loss_, r.learning_rate, speed_, duration(r.seconds_left));
+    if (terminal) {
+      line.resize(std::min<std::size_t>(line.size(), static_cast<std::size_t>(terminal_width())));
+      fmt::print(stderr, "\r{}\033[K", line);
+      drawn_ = true;
+    } else {
+      fmt::print(stderr, "{}\n", line);
+    }
+    std::fflush(stderr);
+  }
+  // Before anything else is written.
+  void leave() {
+    if (drawn_) fmt::print(stderr, "\n");
+    drawn_ = false;
+  }
+
+ private:
+  double speed_ = 0, loss_ = 0, shown_ = -1e9;
+  bool drawn_ = false;
+};
+
+}  // namespace
+
+int run_train(std::span<const std::string> args) {
+  CLI::App app("Trains a model as a TOML file says (docs/training.md)", "tern train");
+  std::string file;
+  std::vector<std::string> overrides;
+  double minutes = 0;
+  bool resume = false;
+  app.add_option("CONFIG", file, "the run's TOML file")->required();
+  app.add_option("--set", overrides, "key=value over the file, as in schedule.learning_rate=2e-3")
+      ->allow_extra_args(false);
+  app.add_option("--minutes", minutes, "time budget instead of the file's")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--resume", resume, "go on from the run's newest checkpoint");
+  parse(app, args);
+
+  train::TrainConfig config = train::load_config(file, overrides);
+  if (minutes > 0) {
+    config.minutes = minutes;
+    config.tokens = 0;
+  }
+  keep_freed_memory();
+  const InterruptGuard interrupts(true);
+  LiveLine live;
+  train::TrainOptions options;
+  options.resume = resume;
+  options.on_step = [&](const train::StepReport& r) { live.show(r); };
+  options.notice = [&](std::string_view sentence) {
+    live.leave();
+    say(sentence);
+  };
+  options.progress = stderr_progress();
+  options.stop = [] { return InterruptGuard::pressed(); };
+  train::TrainResult result;
+  try {
+    result = train::train(config, options);
+  } catch (...) {
+    live.leave();
+    throw;
+  }
+  live.leave();
+  if (!result.finished) {
+    say(fmt::format("stopped after step {}, saved in {}; go on with --resume", result.step,
+                    result.checkpoint.string()));
+    return 0;
+  }
+  fmt::print("{} steps, {} tokens, held-out loss {:.4f} nats per token, {:.4f} bits per byte\n",
+             result.step, result.tokens, result.held_out_loss, result.bits_per_byte);
+  fmt::print("{}\n", result.checkpoint.string());
+  if (result.skipped > 0) say(fmt::format("{} steps were skipped as spikes", result.skipped));
+  return 0;
+}
+
+}  // namespace tern::cli

@@ -1,0 +1,46 @@
+// The quantisers of a BitLinear as plain loops over rows, with the integers that the engine has.
+//
+// Both give values and scales apart: what is multiplied is values * scales. Values of an int8 row
+// or a ternary matrix are whole numbers of at most 8 bits, so that bfloat16 holds them exactly and
+// a product accumulated in float32 is an exact integer up to 2^24.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+
+#include "tern/tensor/ternary_matrix.h"
+#include "tern/train/weight_kind.h"
+
+namespace tern::train {
+
+// Weights of which kind, and how many share a scale.
+struct WeightFormat {
+  WeightKind kind = WeightKind::kTernary;
+  ScaleKind scale = ScaleKind::kTensor;
+  std::int64_t group = 0;  // Columns that share a scale, where `scale` is kGroup.
+};
+
+struct Scaled {
+  torch::Tensor values;  // (rows, cols), of the type asked for.
+  // float32; undefined where the values are already scaled: (rows, 1) for activations; for weights
+  // () or (rows), undefined for groups.
+  torch::Tensor scales;
+};
+
+// Rows of `x` (rows, cols; float32, contiguous) to int8 levels: scale = max(max|x|, 1e-5) / 127,
+// level = clamp(round_half_even(x * (127 / max)), -128, 127). `type`: kFloat32 or kBFloat16.
+// With 0 <= lambda < 1 the values are x + lambda * (level * scale - x), unscaled.
+Scaled quantize_activations(const torch::Tensor& x, double lambda, torch::Dtype type);
+
+// `w` (rows, cols; float32, contiguous): b1.58 has scale s = max(mean|W|, 1e-5), digit =
+// clamp(round_half_even(W * (1 / s)), -1, 1); b1 has the same scale and digit = sign(W - mean W).
+// Means are summed in float64 row by row, as tern/quant does, so that both give the same digits.
+// kFullPrecision returns `w` as it is. With lambda < 1 the values are w + lambda * (digit * s - w).
+Scaled quantize_weights(const torch::Tensor& w, const WeightFormat& format, double lambda,
+                        torch::Dtype type);
+
+// The digits alone, int8 (rows, cols): for statistics and flip rates. Not for kFullPrecision.
+torch::Tensor weight_digits(const torch::Tensor& w, const WeightFormat& format);
+
+}  // namespace tern::train

@@ -1,0 +1,71 @@
+// A run on disk: RUN/config.toml, metrics.jsonl, events.out.tfevents.*, data/ (token shards) and
+// checkpoints/step-00001200/, with `latest` and `best` beside them pointing at two of those.
+//
+// A checkpoint is a Hugging Face folder that every tern command reads (latent float32 weights in
+// model.safetensors, config.json, tokenizer) plus what only training needs: optimizer.safetensors
+// (AdamW's moments as exp_avg.NAME and exp_avg_sq.NAME, the digits that flip rates are counted
+// against as digits.NAME, libtorch's generator as rng) and trainer.json (RunState). It appears
+// whole or not at all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "tern/tokenizer/tokenizer_data.h"
+#include "tern/train/stepper.h"
+
+namespace tern::train {
+
+// Where a run stands; everything that its future depends on besides tensors.
+struct RunState {
+  std::uint64_t step = 0;      // Finished steps, skipped ones among them.
+  std::uint64_t position = 0;  // Windows of text used (corpus/window_order.h).
+  std::uint64_t skipped = 0;   // Steps whose update was left out because of a loss spike.
+  double seconds = 0;          // Wall time of training, over all parts of the run.
+  double running_loss = -1;    // Mean that spikes are measured from; negative: none yet.
+  double best_loss = std::numeric_limits<double>::infinity();  // Held-out.
+  std::uint64_t best_step = 0;
+  double final_loss = 0, final_bits_per_byte = 0;  // Over all held-out text, when finished.
+};
+
+using Digits = std::map<std::string, torch::Tensor>;  // int8, by layer.
+
+class RunFolder {
+ public:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  const std::filesystem::path& path() const noexcept { return path_; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+
+  // The newest checkpoint, by the number in its name.
+  std::optional<std::filesystem::path> newest() const;
+
+  // Removes what a killed run left half-written.
+  void clean() const;
+
+  // Writes checkpoints/step-N, points `latest` (and `best`, where state.best_step is N) at it, and
+  // then removes all but the newest `config.keep` and the best. Throws Error(kIo), and what was
+  // there stays.
+  void write(const TrainConfig& config, const tokenizer::TokenizerData& tokenizer, Stepper& stepper,
+             const Digits& digits, const RunState& state) const;
+
+  // Puts a checkpoint's tensors into model, optimiser, generator and `digits`. Throws
+  // Error(kCorruptFile) naming the tensor that is missing or has another shape than the config's
+  // model.
+  RunState read(const std::filesystem::path& checkpoint, Stepper& stepper, Digits& digits) const;
+
+ private:
+  void point(const char* link, const std::string& name) const;
+  void remove_old(std::size_t keep, const RunState& state) const;
+
+  std::filesystem::path path_;
+};
+
+// Loads the weights of a Hugging Face folder or safetensors file into the model. Throws as read().
+void load_weights(const std::filesystem::path& safetensors, Transformer& model);
+
+}  // namespace tern::train

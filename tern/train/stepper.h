@@ -1,0 +1,48 @@
+// One training step: gradients of micro-batches, clipping, AdamW. Model and optimiser live here;
+// what is read, logged and saved is trainer.h's business.
+#pragma once
+
+#include <torch/torch.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tern/train/config.h"
+#include "tern/train/schedule.h"
+#include "tern/train/transformer.h"
+
+namespace tern::train {
+
+// bf16 where the CPU multiplies it and the config leaves it open.
+torch::Dtype product_type(Precision precision) noexcept;
+
+TransformerOptions transformer_options(const TrainConfig& config);
+
+class Stepper {
+ public:
+  // Seeds libtorch's generator with config.seed, then makes the model. AdamW has two groups:
+  // matrices (embedding and head too) decay, vectors (norms) do not.
+  explicit Stepper(const TrainConfig& config);
+
+  // Adds the gradients of loss / config.accumulate; returns the loss (mean nats per token).
+  // tokens and targets: (batch, sequence) int64.
+  double accumulate(const torch::Tensor& tokens, const torch::Tensor& targets);
+  // The norm of all gradients together, which then are scaled down to config.clip where it is
+  // larger. Not finite where a gradient is not.
+  double clip();
+  // The parameter nearest to the loss whose gradient is not finite, "" where all are.
+  std::string first_non_finite_gradient() const;
+  void apply(const Rates& rates);  // AdamW's step, then gradients are dropped.
+  void drop_gradients();
+
+  Transformer& model() noexcept { return model_; }
+  torch::optim::AdamW& optimizer() noexcept { return *optimizer_; }
+
+ private:
+  TrainConfig config_;
+  Transformer model_{nullptr};
+  std::unique_ptr<torch::optim::AdamW> optimizer_;
+};
+
+}  // namespace tern::train

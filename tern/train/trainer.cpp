@@ -1,0 +1,369 @@
+// The loop: text in order, steps, eyes, checkpoints, guards.
+#include "tern/train/trainer.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "tern/base/atomic_file.h"
+#include "tern/base/error.h"
+#include "tern/base/system.h"
+#include "tern/base/thread_pool.h"
+#include "tern/checkpoint/checkpoint.h"
+#include "tern/corpus/token_shards.h"
+#include "tern/corpus/window_order.h"
+#include "tern/train/evaluate.h"
+#include "tern/train/event_file.h"
+#include "tern/train/metrics.h"
+#include "tern/train/run_folder.h"
+#include "tern/train/schedule.h"
+#include "tern/train/stepper.h"
+
+namespace tern::train {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kSampleTemperature = 0.8;
+// The mean that a spike is measured from follows the loss with this weight per step.
+constexpr double kRunningWeight = 0.02;
+
+tokenizer::Tokenizer open_tokenizer(const TrainConfig& config) {
+  return checkpoint::make_tokenizer(checkpoint::open_tokenizer(config.tokenizer, {}),
+                                    config.tokenizer.string());
+}
+
+class Trainer {
+ public:
+  Trainer(TrainConfig config, const TrainOptions& options)
+      : config_(std::move(config)),
+        options_(options),
+        folder_(config_.out),
+        tokenizer_(open_tokenizer(config_)) {
+    config_.model.vocab = tokenizer_.vocab_size();
+    arch::validate(config_.model, "the config's model");
+  }
+
+  TrainResult run() {
+    torch::set_num_threads(
+        static_cast<int>(config_.threads > 0 ? config_.threads : default_threads()));
+    const auto checkpoint = open_folder();
+    open_text();
+    stepper_.emplace(config_);
+    if (checkpoint) {
+      state_ = folder_.read(*checkpoint, *stepper_, digits_);
+      notify(options_.notice, fmt::format("going on from {}", checkpoint->string()));
+    }
+    metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
+    events_.emplace(config_.out);
+    if (!checkpoint) look(true);  // Where a run starts from belongs to its curves.
+    return loop();
+  }
+
+ private:
+  // Returns the checkpoint to go on from.
+  std::optional<std::filesystem::path> open_folder() {
+    const auto newest = folder_.newest();
+    if (newest && !options_.resume) {
+      throw Error(ErrorCode::kBadArgument,
+                  fmt::format("{} holds a run already: go on with --resume, or choose another "
+                              "training.out",
+                              config_.out.string()));
+    }
+    std::filesystem::create_directories(config_.out);
+    folder_.clean();
+    const std::filesystem::path file = config_.out / "config.toml";
+    if (newest) check_same_run(file);
+    AtomicFile out(file);
+    out.write(to_toml(config_));
+    out.commit();
+    return newest;
+  }
+
+  // What a checkpoint depends on must be what it was; anything else may change between parts of a
+  // run.
+  void check_same_run(const std::filesystem::path& file) const {
+    const Json was = to_json(load_config(file, {}));
+    const Json now = to_json(config_);
+    for (const char* section : {"model", "data"}) {
+      if (was.at(section) != now.at(section)) differs(section, was.at(section), now.at(section));
+    }
+    for (const char* key : {"seed", "sequence"}) {
+      const Json& before = was.at("training").at(key);
+      const Json& after = now.at("training").at(key);
+      if (before != after) {
+        throw Error(ErrorCode::kBadArgument,
+                    fmt::format("training.{} is {}, but the run in {} has {}", key,
+                                dump_json(after), config_.out.string(), dump_json(before)));
+      }
+    }
+  }
+  void differs(const char* section, const Json& was, const Json& now) const {
+    for (const auto& [key, value] : now.items()) {
+      if (was.contains(key) && was.at(key) == value) continue;
+      throw Error(ErrorCode::kBadArgument,
+                  fmt::format("{}.{} is {}, but the run in {} has {}", section, key,
+                              dump_json(value), config_.out.string(),
+                              was.contains(key) ? dump_json(was.at(key)) : "none"));
+    }
+  }
+
+  void open_text() {
+    const std::filesystem::path data = config_.out / "data";
+    corpus::make_token_shards(
+        data,
+        {.train = config_.train_text, .held_out = config_.held_out_text, .holdout = config_.holdout},
+        tokenizer_, options_.progress);
+    text_.emplace(data, corpus::Split::kTrain);
+    held_out_.emplace(data, corpus::Split::kHeldOut);
+    const std::uint64_t step = config_.tokens_per_step();
+    if (text_->tokens() <= step) {
+      throw Error(ErrorCode::kBadArgument,
+                  fmt::format("the text has {} tokens, expected more than the {} of one step",
+                              text_->tokens(), step));
+    }
+    if (held_out_->tokens() <= config_.sequence) {
+      throw Error(ErrorCode::kBadArgument,
+                  fmt::format("the held-out text has {} tokens, expected more than a sequence of {}",
+                              held_out_->tokens(), config_.sequence));
+    }
+    order_.emplace(text_->tokens(), config_.sequence, config_.seed);
+    notify(options_.notice,
+           fmt::format("{} tokens of text in {} documents ({:.3f} bytes per token), {} held out",
+                       text_->tokens(), text_->documents(),
+                       static_cast<double>(text_->text_bytes()) /
+                           static_cast<double>(text_->tokens()),
+                       held_out_->tokens()));
+  }
+
+  std::uint64_t tokens() const noexcept { return state_.position * config_.sequence; }
+
+  double progress() const noexcept {
+    double share = 0;
+    if (config_.tokens > 0) {
+      share = static_cast<double>(tokens()) / static_cast<double>(config_.tokens);
+    }
+    if (config_.minutes > 0) share = std::max(share, state_.seconds / (60 * config_.minutes));
+    return std::min(share, 1.0);
+  }
+
+  TrainResult loop() {
+    double last_saved = monotonic_seconds();
+    while (progress() < 1) {
+      const double start = monotonic_seconds();
+      step(start);
+      const bool best = look(progress() >= 1);
+      if (progress() >= 1) finish();
+      const bool stop = options_.stop && options_.stop();
+      const auto due = [&](std::uint64_t every) { return every > 0 && state_.step % every == 0; };
+      const bool late = config_.checkpoint_minutes > 0 &&
+                        monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes;
+      state_.seconds += monotonic_seconds() - start;
+      if (best || stop || late || due(config_.checkpoint_every) || progress() >= 1) {
+        const double before = monotonic_seconds();
+        save();
+        last_saved = monotonic_seconds();
+        state_.seconds += last_saved - before;
+      }
+      if (stop && progress() < 1) return result(false);
+    }
+    return result(true);
+  }
+
+  // The whole held-out text, once.
+  void finish() {
+    const HeldOut all = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(), 0);
+    metrics_->append({{"kind", "final"},
+                      {"step", state_.step},
+                      {"tokens", tokens()},
+                      {"loss", all.loss},
+                      {"bits_per_byte", all.bits_per_byte},
+                      {"scored", all.scored},
+                      {"skipped", state_.skipped}});
+    state_.final_loss = all.loss;
+    state_.final_bits_per_byte = all.bits_per_byte;
+  }
+
+  TrainResult result(bool finished) const {
+    TrainResult out{.finished = finished,
+                    .checkpoint = {},
+                    .step = state_.step,
+                    .tokens = tokens(),
+                    .skipped = state_.skipped,
+                    .held_out_loss = state_.final_loss,
+                    .bits_per_byte = state_.final_bits_per_byte};
+    if (const auto newest = folder_.newest()) out.checkpoint = *newest;
+    return out;
+  }
+
+  std::int64_t sequence() const { return static_cast<std::int64_t>(config_.sequence); }
+  std::int64_t batch() const { return static_cast<std::int64_t>(config_.batch); }
+
+  // The next micro-batch: (batch, sequence + 1) ids.
+  Tensor next_windows(std::uint64_t position) {
+    Tensor ids = torch::empty({batch(), sequence() + 1}, torch::kInt64);
+    for (std::int64_t r = 0; r < batch(); ++r) {
+      text_->read(order_->first_token(position + static_cast<std::uint64_t>(r)),
+                  std::span(ids.data_ptr<std::int64_t>() + r * (sequence() + 1),
+                            config_.sequence + 1));
+    }
+    return ids;
+  }
+
+  void step(double start) {
+    const Rates now = rates(config_.schedule, state_.step, progress());
+    std::uint64_t position = state_.position;
+    double loss = 0;
+    for (std::size_t i = 0; i < config_.accumulate; ++i) {
+      const Tensor ids = next_windows(position);
+      const Tensor in = ids.slice(1, 0, sequence());
+      const double part = stepper_->accumulate(in, ids.slice(1, 1, sequence() + 1));
+      if (!std::isfinite(part)) {
+        refuse(fmt::format("the loss is {}, and {} is the first layer whose output is not finite",
+                           part, stepper_->model()->first_non_finite(in)));
+      }
+      loss += part / static_cast<double>(config_.accumulate);
+      position += config_.batch;
+    }
+    const double norm = stepper_->clip();
+    if (!std::isfinite(norm)) {
+      refuse(fmt::format("the gradient of {} is not finite", stepper_->first_non_finite_gradient()));
+    }
+    const bool skipped = config_.spike > 0 && state_.running_loss >= 0 &&
+                         loss > state_.running_loss + config_.spike;
+    if (skipped) {
+      stepper_->drop_gradients();
+      ++state_.skipped;
+    } else {
+      stepper_->apply(now);
+    }
+    // A spike moves the mean too, but only so far: if the text has changed for good, training goes
+    // on after a while.
+    const double seen = skipped ? state_.running_loss + config_.spike : loss;
+    state_.running_loss = state_.running_loss < 0
+                              ? seen
+                              : state_.running_loss + kRunningWeight * (seen - state_.running_loss);
+    state_.position = position;
+    ++state_.step;
+    record(now, loss, norm, skipped, start);
+  }
+
+  void record(const Rates& now, double loss, double norm, bool skipped, double start) {
+    const double seconds = monotonic_seconds() - start;
+    const double speed = static_cast<double>(config_.tokens_per_step()) / seconds;
+    metrics_->append({{"kind", "step"},
+                      {"step", state_.step},
+                      {"tokens", tokens()},
+                      {"loss", loss},
+                      {"learning_rate", now.learning_rate},
+                      {"weight_decay", now.weight_decay},
+                      {"grad_norm", norm},
+                      {"tokens_per_second", speed},
+                      {"seconds", state_.seconds + seconds},
+                      {"skipped", skipped}});
+    events_->scalar("loss/train", state_.step, loss);
+    events_->scalar("learning_rate", state_.step, now.learning_rate);
+    events_->scalar("grad_norm", state_.step, norm);
+    events_->scalar("tokens_per_second", state_.step, speed);
+    if (skipped) {
+      notify(options_.notice, fmt::format("step {}: a loss of {:.3f} is a spike above {:.3f}; the "
+                                          "step was skipped ({} so far)",
+                                          state_.step, loss, state_.running_loss, state_.skipped));
+    }
+    if (!options_.on_step) return;
+    const double done = progress();
+    const double spent = state_.seconds + seconds;
+    options_.on_step({.step = state_.step,
+                      .tokens = tokens(),
+                      .loss = loss,
+                      .learning_rate = now.learning_rate,
+                      .grad_norm = norm,
+                      .tokens_per_second = speed,
+                      .progress = done,
+                      .seconds_left = done > 0 ? spent / done * (1 - done) : 0,
+                      .skipped = skipped});
+  }
+
+  // Held-out loss, shares and samples, where they are due. True where the held-out loss is the best
+  // so far.
+  bool look(bool at_the_end) {
+    const auto due = [&](std::uint64_t every) {
+      return at_the_end || (every > 0 && state_.step % every == 0);
+    };
+    bool best = false;
+    if (due(config_.evaluate_every)) {
+      const HeldOut held = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(),
+                                         config_.evaluate_tokens);
+      metrics_->append({{"kind", "held_out"},
+                        {"step", state_.step},
+                        {"tokens", tokens()},
+                        {"loss", held.loss},
+                        {"bits_per_byte", held.bits_per_byte},
+                        {"scored", held.scored}});
+      events_->scalar("loss/held_out", state_.step, held.loss);
+      events_->scalar("bits_per_byte/held_out", state_.step, held.bits_per_byte);
+      const Json layers = weight_shares(stepper_->model(), digits_);
+      if (!layers.empty()) {
+        metrics_->append({{"kind", "weights"}, {"step", state_.step}, {"layers", layers}});
+      }
+      best = state_.step > 0 && held.loss < state_.best_loss;
+      if (best) {
+        state_.best_loss = held.loss;
+        state_.best_step = state_.step;
+      }
+    }
+    if (due(config_.sample_every)) write_samples();
+    return best;
+  }
+
+  void write_samples() {
+    for (const std::string& prompt : config_.sample_prompts) {
+      const std::string text =
+          sample_text(stepper_->model(), tokenizer_, prompt, config_.sample_tokens,
+                      kSampleTemperature, config_.seed + state_.step);
+      metrics_->append(
+          {{"kind", "sample"}, {"step", state_.step}, {"prompt", prompt}, {"text", text}});
+      events_->text("sample", state_.step, prompt + text);
+    }
+  }
+
+  void save() {
+    metrics_->sync();
+    events_->flush();
+    folder_.write(config_, tokenizer_.data(), *stepper_, digits_, state_);
+  }
+
+  // Saves what is good, which is everything before this step, and ends the run.
+  [[noreturn]] void refuse(const std::string& what) {
+    stepper_->drop_gradients();
+    save();
+    throw Error(ErrorCode::kUnsupported,
+                fmt::format("step {}: {}; the state before it is saved in {} (a lower learning "
+                            "rate, a longer warm-up or a smaller optimizer.clip may help)",
+                            state_.step + 1, what, folder_.checkpoints().string()));
+  }
+
+  TrainConfig config_;
+  const TrainOptions& options_;
+  RunFolder folder_;
+  tokenizer::Tokenizer tokenizer_;
+  std::optional<corpus::TokenShards> text_, held_out_;
+  std::optional<corpus::WindowOrder> order_;
+  std::optional<Stepper> stepper_;
+  std::optional<MetricsLog> metrics_;
+  std::optional<EventFile> events_;
+  RunState state_;
+  Digits digits_;
+};
+
+}  // namespace
+
+TrainResult train(const TrainConfig& config, const TrainOptions& options) {
+  return Trainer(config, options).run();
+}
+
+}  // namespace tern::train

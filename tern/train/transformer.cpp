@@ -1,0 +1,234 @@
+// The forward pass in the paper's order.
+#include "tern/train/transformer.h"
+
+#include <cmath>
+#include <limits>
+
+#include "tern/arch/architecture.h"
+#include "tern/base/error.h"
+
+namespace tern::train {
+namespace {
+
+using torch::Tensor;
+
+std::int64_t size(std::size_t n) { return static_cast<std::int64_t>(n); }
+
+BitLinear linear(const TransformerOptions& o, std::size_t in, std::size_t out) {
+  return BitLinear(BitLinearOptions(size(in), size(out))
+                       .format(o.format)
+                       .lambda(o.lambda)
+                       .product_type(o.product_type));
+}
+
+// The last part of a norm's name in its folder: "inner_attn_ln" of
+// "model.layers.{}.self_attn.inner_attn_ln.weight".
+std::string module_name(const arch::ModelConfig& config, arch::TensorRole role) {
+  const arch::TensorSpec* spec = arch::find_spec(arch::architecture(config.arch), role);
+  if (spec == nullptr) throw Error(ErrorCode::kUnsupported, "the architecture has no sub-norms");
+  std::string path(spec->hf.substr(0, spec->hf.rfind('.')));
+  return path.substr(path.rfind('.') + 1);
+}
+
+Tensor rotate_half(const Tensor& x) {
+  const auto halves = x.chunk(2, -1);
+  return torch::cat({-halves[1], halves[0]}, -1);
+}
+
+Tensor apply_rope(const Tensor& x, const RopeTables& rope) {
+  return x * rope.cos + rotate_half(x) * rope.sin;
+}
+
+void refuse_unless(bool right, const char* what) {
+  if (!right) {
+    throw Error(ErrorCode::kUnsupported,
+                std::string("the model has ") + what + ", which cannot be trained yet");
+  }
+}
+
+void check(const TransformerOptions& o) {
+  const arch::ModelConfig& c = o.config;
+  refuse_unless(!c.qkv_bias && !c.o_bias && !c.mlp_bias, "biases");
+  refuse_unless(!c.qk_norm, "norms of q and k");
+  refuse_unless(c.rope_linear_factor == 1 && !c.rope_llama3 && c.rope_factors.empty(),
+                "scaled RoPE");
+  const auto narrow = [&](std::size_t width) { return width % static_cast<std::size_t>(o.format.group) != 0; };
+  if (o.format.scale == ScaleKind::kGroup && (narrow(c.hidden) || narrow(c.ffn) || narrow(c.q_width()))) {
+    throw Error(ErrorCode::kBadArgument,
+                "groups of " + std::to_string(o.format.group) + " columns do not divide hidden " +
+                    std::to_string(c.hidden) + ", ffn " + std::to_string(c.ffn) + " and heads " +
+                    std::to_string(c.q_width()));
+  }
+}
+
+}  // namespace
+
+RmsNormImpl::RmsNormImpl(std::int64_t width, double eps)
+    : weight(register_parameter("weight", torch::ones({width}))), eps_(eps) {}
+
+RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence) {
+  const std::int64_t half = size(config.head_dim) / 2;
+  const Tensor exponent = torch::arange(half, torch::kFloat64) * (2.0 / static_cast<double>(config.head_dim));
+  const Tensor frequencies = torch::pow(config.rope_theta, -exponent);
+  const Tensor angles =
+      torch::arange(sequence, torch::kFloat64).unsqueeze(1) * frequencies.unsqueeze(0);
+  const Tensor both = torch::cat({angles, angles}, 1);
+  return {both.cos().to(torch::kFloat32), both.sin().to(torch::kFloat32)};
+}
+
+Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, torch::Dtype type) {
+  const std::int64_t sequence = q.size(1);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
+  const Tensor later = torch::full({sequence, sequence}, -std::numeric_limits<float>::infinity())
+                           .triu_(1);
+  const Tensor scores =
+      torch::bmm((q * scale).to(type), k.to(type).transpose(1, 2)).to(torch::kFloat32) + later;
+  return torch::bmm(scores.softmax(-1).to(type), v.to(type)).to(torch::kFloat32);
+}
+
+AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
+  const arch::ModelConfig& c = o.config;
+  q_proj_ = register_module("q_proj", linear(o, c.hidden, c.q_width()));
+  k_proj_ = register_module("k_proj", linear(o, c.hidden, c.kv_width()));
+  v_proj_ = register_module("v_proj", linear(o, c.hidden, c.kv_width()));
+  if (c.sub_norms) {
+    sub_norm_ = register_module(module_name(c, arch::TensorRole::kAttnSubNorm),
+                                RmsNorm(size(c.q_width()), static_cast<double>(c.rms_eps)));
+  }
+  o_proj_ = register_module("o_proj", linear(o, c.q_width(), c.hidden));
+}
+
+// (batch, sequence, count * head_dim) -> (batch, count, sequence, head_dim)
+Tensor AttentionImpl::heads(const Tensor& x, std::int64_t count) const {
+  return x.view({x.size(0), x.size(1), count, -1}).transpose(1, 2);
+}
+
+Tensor AttentionImpl::forward(const Tensor& x, const RopeTables& rope) {
+  const std::int64_t batch = x.size(0), sequence = x.size(1);
+  const std::int64_t count = size(options_.config.heads), kv = size(options_.config.kv_heads);
+  const Tensor q = apply_rope(heads(q_proj_(x), count), rope);
+  Tensor k = apply_rope(heads(k_proj_(x), kv), rope);
+  Tensor v = heads(v_proj_(x), kv);
+  if (kv < count) {  // Each key head serves a run of query heads.
+    k = k.repeat_interleave(count / kv, 1);
+    v = v.repeat_interleave(count / kv, 1);
+  }
+  const auto flat = [&](const Tensor& t) { return t.reshape({batch * count, sequence, -1}); };
+  Tensor y = causal_attention(flat(q), flat(k), flat(v), options_.product_type);
+  y = y.view({batch, count, sequence, -1}).transpose(1, 2).reshape({batch, sequence, -1});
+  return o_proj_(sub_norm_ ? sub_norm_(y) : y);
+}
+
+FeedForwardImpl::FeedForwardImpl(const TransformerOptions& o) : options_(o) {
+  const arch::ModelConfig& c = o.config;
+  gate_proj_ = register_module("gate_proj", linear(o, c.hidden, c.ffn));
+  up_proj_ = register_module("up_proj", linear(o, c.hidden, c.ffn));
+  if (c.sub_norms) {
+    sub_norm_ = register_module(module_name(c, arch::TensorRole::kFfnSubNorm),
+                                RmsNorm(size(c.ffn), static_cast<double>(c.rms_eps)));
+  }
+  down_proj_ = register_module("down_proj", linear(o, c.ffn, c.hidden));
+}
+
+Tensor FeedForwardImpl::forward(const Tensor& x) {
+  const Tensor gate = gate_proj_(x);
+  const Tensor active = options_.config.activation == arch::GateActivation::kReluSquared
+                            ? torch::relu(gate).square()
+                            : torch::silu(gate);
+  const Tensor y = active * up_proj_(x);
+  return down_proj_(sub_norm_ ? sub_norm_(y) : y);
+}
+
+LayerImpl::LayerImpl(const TransformerOptions& o) {
+  const std::int64_t hidden = size(o.config.hidden);
+  const double eps = static_cast<double>(o.config.rms_eps);
+  input_layernorm_ = register_module("input_layernorm", RmsNorm(hidden, eps));
+  self_attn_ = register_module("self_attn", Attention(o));
+  post_attention_layernorm_ = register_module("post_attention_layernorm", RmsNorm(hidden, eps));
+  mlp_ = register_module("mlp", FeedForward(o));
+}
+
+Tensor LayerImpl::forward(const Tensor& h, const RopeTables& rope) {
+  const Tensor after = h + self_attn_(input_layernorm_(h), rope);
+  return after + mlp_(post_attention_layernorm_(after));
+}
+
+TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std) : options_(o) {
+  check(o);
+  const arch::ModelConfig& c = o.config;
+  const auto inner = register_module("model", std::make_shared<torch::nn::Module>("model"));
+  embed_tokens_ = inner->register_module(
+      "embed_tokens", torch::nn::Embedding(size(c.vocab), size(c.hidden)));
+  layers_ = inner->register_module("layers", torch::nn::ModuleList());
+  for (std::size_t i = 0; i < c.layers; ++i) layers_->push_back(Layer(o));
+  norm_ = inner->register_module("norm", RmsNorm(size(c.hidden), static_cast<double>(c.rms_eps)));
+  if (c.tied_head) {
+    head_ = embed_tokens_->weight;
+  } else {
+    const auto head = register_module("lm_head", std::make_shared<torch::nn::Module>("lm_head"));
+    head_ = head->register_parameter("weight", torch::empty({size(c.vocab), size(c.hidden)}));
+  }
+  const torch::NoGradGuard no_grad;
+  const double residual_std = init_std / std::sqrt(2.0 * static_cast<double>(c.layers));
+  for (auto& parameter : named_parameters()) {
+    if (parameter.value().dim() < 2) continue;
+    const std::string& n = parameter.key();
+    const bool residual = n.find("o_proj") != std::string::npos || n.find("down_proj") != std::string::npos;
+    parameter.value().normal_(0, residual ? residual_std : init_std);
+  }
+}
+
+const RopeTables& TransformerImpl::rope(std::int64_t sequence) {
+  if (!rope_.cos.defined() || rope_.cos.size(0) != sequence) {
+    rope_ = rope_tables(options_.config, sequence);
+  }
+  return rope_;
+}
+
+Tensor TransformerImpl::hidden_states(const Tensor& tokens) {
+  const RopeTables& tables = rope(tokens.size(1));
+  Tensor h = embed_tokens_(tokens);
+  for (const auto& layer : *layers_) h = layer->as<LayerImpl>()->forward(h, tables);
+  return norm_(h);
+}
+
+Tensor TransformerImpl::logits(const Tensor& hidden) {
+  return quantized_linear(hidden, head_, {.kind = WeightKind::kFullPrecision}, 1,
+                          options_.product_type);
+}
+
+Tensor TransformerImpl::loss(const Tensor& tokens, const Tensor& targets) {
+  const Tensor scores = forward(tokens);
+  return torch::nn::functional::cross_entropy(scores.view({-1, scores.size(-1)}),
+                                              targets.reshape({-1}));
+}
+
+std::string TransformerImpl::first_non_finite(const Tensor& tokens) {
+  const torch::NoGradGuard no_grad;
+  const auto finite = [](const Tensor& t) { return t.isfinite().all().item<bool>(); };
+  Tensor h = embed_tokens_(tokens);
+  if (!finite(h)) return "model.embed_tokens";
+  for (std::size_t i = 0; i < layers_->size(); ++i) {
+    h = layers_[i]->as<LayerImpl>()->forward(h, rope(tokens.size(1)));
+    if (!finite(h)) return "model.layers." + std::to_string(i);
+  }
+  if (!finite(norm_(h))) return "model.norm";
+  return finite(logits(norm_(h))) ? "" : "the head";
+}
+
+void TransformerImpl::set_lambda(double lambda) {
+  options_.lambda = lambda;
+  for (auto& [layer_name, layer] : bit_linears()) layer->options.lambda(lambda);
+}
+
+std::vector<std::pair<std::string, BitLinear>> TransformerImpl::bit_linears() {
+  std::vector<std::pair<std::string, BitLinear>> found;
+  for (const auto& item : named_modules()) {
+    if (auto layer = std::dynamic_pointer_cast<BitLinearImpl>(item.value())) {
+      found.emplace_back(item.key(), BitLinear(layer));
+    }
+  }
+  return found;
+}
+
+}  // namespace tern::train
