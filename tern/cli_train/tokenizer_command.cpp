@@ -1,12 +1,8 @@
 // `tern tokenizer train FILES --size N --out DIR`: a vocabulary from text.
 #include <fmt/core.h>
 
-#include <cstddef>
-#include <filesystem>
 #include <string>
 
-#include "tern/base/error.h"
-#include "tern/base/thread_pool.h"
 #include "tern/cli/console.h"
 #include "tern/cli_train/command.h"
 #include "tern/corpus/train_tokenizer.h"
@@ -14,14 +10,9 @@
 namespace tern::cli {
 
 int run_tokenizer(std::span<const std::string> args) {
-  if (args.empty() || (args[0] != "train" && args[0] != "--help" && args[0] != "-h")) {
-    throw Error(ErrorCode::kBadArgument,
-                fmt::format("tern tokenizer {}: expected 'train'", args.empty() ? "" : args[0]));
-  }
   CLI::App app("Makes a vocabulary from text: SentencePiece BPE with byte fallback",
                "tern tokenizer train");
   corpus::TokenizerTraining options;
-  options.threads = default_threads();
   std::string out;
   app.add_option("FILES", options.sources.paths, "text files, JSONL files or folders of them")
       ->required();
@@ -35,8 +26,7 @@ int run_tokenizer(std::span<const std::string> args) {
                  "share of all characters that get a piece; the others are written as bytes")
       ->capture_default_str()
       ->check(CLI::Range(0.9, 1.0));
-  app.add_option("-t,--threads", options.threads)->check(CLI::Range(1, 1024));
-  parse(app, args[0] == "train" ? args.subspan(1) : args);
+  parse(app, args);
   corpus::train_tokenizer(options, out, stderr_notice());
   fmt::print("{}\n", out);
   return 0;

@@ -17,7 +17,8 @@ namespace {
 
 std::string duration(double seconds) {
   const auto whole = static_cast<long>(seconds + 0.5);
-  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  if (whole >= 3600)
+    return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
@@ -31,9 +32,9 @@ class LiveLine {
     const double now = monotonic_seconds();
     if (now - shown_ < (terminal ? 0.2 : 30.0) && r.progress < 1) return;
     shown_ = now;
-    std::string line = fmt::format(
-        "step {} {:3.0f} %  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  left {}", r.step,
-        100 * r.progress, loss_, r.learning_rate, speed_, duration(r.seconds_left));
+    std::string line =
+        fmt::format("step {} {:3.0f} %  loss {:.4f}  lr {:.2e}  {:.0f} tokens/s  left {}", r.step,
+                    100 * r.progress, loss_, r.learning_rate, speed_, duration(r.seconds_left));
     if (terminal) {
       line.resize(std::min<std::size_t>(line.size(), static_cast<std::size_t>(terminal_width())));
       fmt::print(stderr, "\r{}\033[K", line);

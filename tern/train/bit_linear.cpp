@@ -45,8 +45,8 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
     const Tensor dy = gradients[0];
     // A scale of the whole matrix is taken out of the product; one per row belongs to dy's columns.
     const bool one_scale = b_scales.defined() && b_scales.dim() == 0;
-    Tensor dx = torch::mm(scaled_rows(dy, one_scale ? Tensor() : b_scales, type), b)
-                    .to(torch::kFloat32);
+    Tensor dx =
+        torch::mm(scaled_rows(dy, one_scale ? Tensor() : b_scales, type), b).to(torch::kFloat32);
     if (one_scale) dx.mul_(b_scales);
     const Tensor dw = torch::mm(scaled_rows(dy, a_scales, type).t(), a).to(torch::kFloat32);
     return {dx, dw, Tensor(), Tensor(), Tensor()};
@@ -83,8 +83,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
       for (std::int64_t t = begin; t < end; ++t) {
         const float* xr = in + t * n;
         const float square = lane_sum(n, [&](std::int64_t i) { return xr[i] * xr[i]; });
-        const float r =
-            1.0f / std::sqrt(square / static_cast<float>(n) + static_cast<float>(eps));
+        const float r = 1.0f / std::sqrt(square / static_cast<float>(n) + static_cast<float>(eps));
         r_of[t] = r;
         for (std::int64_t i = 0; i < n; ++i) out[t * n + i] = xr[i] * r * weight[i];
       }
@@ -116,8 +115,7 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
           const float* xr = in + t * n;
           const float* gr = g + t * n;
           const float r = r_of[t];
-          const float dot =
-              lane_sum(n, [&](std::int64_t i) { return gr[i] * weight[i] * xr[i]; });
+          const float dot = lane_sum(n, [&](std::int64_t i) { return gr[i] * weight[i] * xr[i]; });
           const float pull = r * r * dot / static_cast<float>(n);
           for (std::int64_t i = 0; i < n; ++i) {
             out[t * n + i] = r * (gr[i] * weight[i] - xr[i] * pull);
@@ -200,8 +198,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 BitLinearImpl::BitLinearImpl(const BitLinearOptions& options_) : options(options_) { reset(); }
 
 void BitLinearImpl::reset() {
-  weight = register_parameter("weight",
-                              torch::empty({options.out_features(), options.in_features()}));
+  weight =
+      register_parameter("weight", torch::empty({options.out_features(), options.in_features()}));
   bias = options.bias() ? register_parameter("bias", torch::empty({options.out_features()}))
                         : register_parameter("bias", {}, /*requires_grad=*/false);
   norm_weight = options.norm()
@@ -223,7 +221,8 @@ void BitLinearImpl::reset_parameters() {
 void BitLinearImpl::pretty_print(std::ostream& stream) const {
   stream << std::boolalpha << "tern::train::BitLinear(in_features=" << options.in_features()
          << ", out_features=" << options.out_features() << ", bias=" << options.bias()
-         << ", weights=" << train::name(options.format().kind) << ", norm=" << options.norm() << ")";
+         << ", weights=" << train::name(options.format().kind) << ", norm=" << options.norm()
+         << ")";
 }
 
 Tensor BitLinearImpl::forward(const Tensor& input) {

@@ -75,11 +75,11 @@ torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, doub
 using LayerFilter = std::function<bool(const std::string& name, const torch::nn::LinearImpl&)>;
 
 // Turns the Linear layers of `module` that `filter` takes into BitLinear layers with the same
-// latent weights and bias, and returns their names in order. `options` gives everything but sizes and bias.
-// C++ can change a layer in place only where its holder is generic: in Sequential and ModuleList,
-// at any depth. A Linear that is a typed member of a class would go on running unchanged, so where
-// the filter takes one, nothing is changed and Error(kUnsupported) names it: declare that
-// member as BitLinear (kFullPrecision is a plain Linear).
+// latent weights and bias, and returns their names in order. `options` gives everything but sizes
+// and bias. C++ can change a layer in place only where its holder is generic: in Sequential and
+// ModuleList, at any depth. A Linear that is a typed member of a class would go on running
+// unchanged, so where the filter takes one, nothing is changed and Error(kUnsupported) names it:
+// declare that member as BitLinear (kFullPrecision is a plain Linear).
 std::vector<std::string> replace_linears(torch::nn::Module& module, const LayerFilter& filter,
                                          const BitLinearOptions& options = {0, 0});
 

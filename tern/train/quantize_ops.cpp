@@ -170,8 +170,7 @@ Scaled quantize_weights_as(const torch::Tensor& w, const WeightFormat& format, f
   T* to = out.values.data_ptr<T>();
   const bool apart = lambda >= 1 && format.scale != ScaleKind::kGroup;
   const auto scales = for_each_run(
-      w, format,
-      [&](std::int64_t r, std::int64_t c, std::int64_t n, const DigitRule& rule) {
+      w, format, [&](std::int64_t r, std::int64_t c, std::int64_t n, const DigitRule& rule) {
         const float* x = from + r * cols + c;
         T* y = to + r * cols + c;
         if (apart) {
@@ -232,13 +231,12 @@ torch::Tensor weight_digits(const torch::Tensor& w, const WeightFormat& format) 
   const std::int64_t cols = weights.size(1);
   const float* from = weights.data_ptr<float>();
   std::int8_t* to = digits.data_ptr<std::int8_t>();
-  for_each_run(weights, format,
-               [&](std::int64_t r, std::int64_t c, std::int64_t n, const DigitRule& rule) {
-                 std::int8_t* y = to + r * cols + c;
-                 rule.each(from + r * cols + c, n, [&](std::int64_t i, float digit) {
-                   y[i] = static_cast<std::int8_t>(digit);
-                 });
-               });
+  for_each_run(
+      weights, format, [&](std::int64_t r, std::int64_t c, std::int64_t n, const DigitRule& rule) {
+        std::int8_t* y = to + r * cols + c;
+        rule.each(from + r * cols + c, n,
+                  [&](std::int64_t i, float digit) { y[i] = static_cast<std::int8_t>(digit); });
+      });
   return digits;
 }
 

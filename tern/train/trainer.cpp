@@ -105,19 +105,20 @@ class Trainer {
   void differs(const char* section, const Json& was, const Json& now) const {
     for (const auto& [key, value] : now.items()) {
       if (was.contains(key) && was.at(key) == value) continue;
-      throw Error(ErrorCode::kBadArgument,
-                  fmt::format("{}.{} is {}, but the run in {} has {}", section, key,
-                              dump_json(value), config_.out.string(),
-                              was.contains(key) ? dump_json(was.at(key)) : "none"));
+      throw Error(
+          ErrorCode::kBadArgument,
+          fmt::format("{}.{} is {}, but the run in {} has {}", section, key, dump_json(value),
+                      config_.out.string(), was.contains(key) ? dump_json(was.at(key)) : "none"));
     }
   }
 
   void open_text() {
     const std::filesystem::path data = config_.out / "data";
-    corpus::make_token_shards(
-        data,
-        {.train = config_.train_text, .held_out = config_.held_out_text, .holdout = config_.holdout},
-        tokenizer_, options_.progress);
+    corpus::make_token_shards(data,
+                              {.train = config_.train_text,
+                               .held_out = config_.held_out_text,
+                               .holdout = config_.holdout},
+                              tokenizer_, options_.progress);
     text_.emplace(data, corpus::Split::kTrain);
     held_out_.emplace(data, corpus::Split::kHeldOut);
     const std::uint64_t step = config_.tokens_per_step();
@@ -127,17 +128,18 @@ class Trainer {
                               text_->tokens(), step));
     }
     if (held_out_->tokens() <= config_.sequence) {
-      throw Error(ErrorCode::kBadArgument,
-                  fmt::format("the held-out text has {} tokens, expected more than a sequence of {}",
-                              held_out_->tokens(), config_.sequence));
+      throw Error(
+          ErrorCode::kBadArgument,
+          fmt::format("the held-out text has {} tokens, expected more than a sequence of {}",
+                      held_out_->tokens(), config_.sequence));
     }
     order_.emplace(text_->tokens(), config_.sequence, config_.seed);
-    notify(options_.notice,
-           fmt::format("{} tokens of text in {} documents ({:.3f} bytes per token), {} held out",
-                       text_->tokens(), text_->documents(),
-                       static_cast<double>(text_->text_bytes()) /
-                           static_cast<double>(text_->tokens()),
-                       held_out_->tokens()));
+    notify(
+        options_.notice,
+        fmt::format("{} tokens of text in {} documents ({:.3f} bytes per token), {} held out",
+                    text_->tokens(), text_->documents(),
+                    static_cast<double>(text_->text_bytes()) / static_cast<double>(text_->tokens()),
+                    held_out_->tokens()));
   }
 
   std::uint64_t tokens() const noexcept { return state_.position * config_.sequence; }
@@ -207,9 +209,9 @@ class Trainer {
   Tensor next_windows(std::uint64_t position) {
     Tensor ids = torch::empty({batch(), sequence() + 1}, torch::kInt64);
     for (std::int64_t r = 0; r < batch(); ++r) {
-      text_->read(order_->first_token(position + static_cast<std::uint64_t>(r)),
-                  std::span(ids.data_ptr<std::int64_t>() + r * (sequence() + 1),
-                            config_.sequence + 1));
+      text_->read(
+          order_->first_token(position + static_cast<std::uint64_t>(r)),
+          std::span(ids.data_ptr<std::int64_t>() + r * (sequence() + 1), config_.sequence + 1));
     }
     return ids;
   }
@@ -231,10 +233,11 @@ class Trainer {
     }
     const double norm = stepper_->clip();
     if (!std::isfinite(norm)) {
-      refuse(fmt::format("the gradient of {} is not finite", stepper_->first_non_finite_gradient()));
+      refuse(
+          fmt::format("the gradient of {} is not finite", stepper_->first_non_finite_gradient()));
     }
-    const bool skipped = config_.spike > 0 && state_.running_loss >= 0 &&
-                         loss > state_.running_loss + config_.spike;
+    const bool skipped =
+        config_.spike > 0 && state_.running_loss >= 0 && loss > state_.running_loss + config_.spike;
     if (skipped) {
       stepper_->drop_gradients();
       ++state_.skipped;

@@ -14,17 +14,17 @@ namespace tern::train {
 struct StepReport {
   std::uint64_t step = 0, tokens = 0;  // Finished, this step among them.
   double loss = 0, learning_rate = 0, grad_norm = 0, tokens_per_second = 0;
-  double progress = 0;           // 0 to 1.
-  double seconds_left = 0;       // By the speed so far.
+  double progress = 0;      // 0 to 1.
+  double seconds_left = 0;  // By the speed so far.
   bool skipped = false;
 };
 
 struct TrainOptions {
   bool resume = false;  // Go on from the newest checkpoint in config.out, if there is one.
   std::function<void(const StepReport&)> on_step;
-  Notice notice;                // Sentences for a person.
-  Progress progress;            // Of tokenising.
-  std::function<bool()> stop;   // Asked after every step; true: checkpoint and return.
+  Notice notice;               // Sentences for a person.
+  Progress progress;           // Of tokenising.
+  std::function<bool()> stop;  // Asked after every step; true: checkpoint and return.
 };
 
 struct TrainResult {
@@ -41,8 +41,9 @@ struct TrainResult {
 // run at a time in a process.
 //
 // Throws Error: where config.out already holds checkpoints and `resume` is false, or another
-// model, tokenizer, seed or text than the config's; text shorter than one step; a loss or gradient that is not
-// finite (the state before that step is saved first, and the layer named); a disk that is full (checkpoints stay).
+// model, tokenizer, seed or text than the config's; text shorter than one step; a loss or gradient
+// that is not finite (the state before that step is saved first, and the layer named); a disk that
+// is full (checkpoints stay).
 TrainResult train(const TrainConfig& config, const TrainOptions& options);
 
 }  // namespace tern::train

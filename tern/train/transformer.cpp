@@ -52,8 +52,11 @@ void check(const TransformerOptions& o) {
   refuse_unless(!c.qk_norm, "norms of q and k");
   refuse_unless(c.rope_linear_factor == 1 && !c.rope_llama3 && c.rope_factors.empty(),
                 "scaled RoPE");
-  const auto narrow = [&](std::size_t width) { return width % static_cast<std::size_t>(o.format.group) != 0; };
-  if (o.format.scale == ScaleKind::kGroup && (narrow(c.hidden) || narrow(c.ffn) || narrow(c.q_width()))) {
+  const auto narrow = [&](std::size_t width) {
+    return width % static_cast<std::size_t>(o.format.group) != 0;
+  };
+  if (o.format.scale == ScaleKind::kGroup &&
+      (narrow(c.hidden) || narrow(c.ffn) || narrow(c.q_width()))) {
     throw Error(ErrorCode::kBadArgument,
                 "groups of " + std::to_string(o.format.group) + " columns do not divide hidden " +
                     std::to_string(c.hidden) + ", ffn " + std::to_string(c.ffn) + " and heads " +
@@ -68,7 +71,8 @@ RmsNormImpl::RmsNormImpl(std::int64_t width, double eps)
 
 RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence) {
   const std::int64_t half = size(config.head_dim) / 2;
-  const Tensor exponent = torch::arange(half, torch::kFloat64) * (2.0 / static_cast<double>(config.head_dim));
+  const Tensor exponent =
+      torch::arange(half, torch::kFloat64) * (2.0 / static_cast<double>(config.head_dim));
   const Tensor frequencies = torch::pow(config.rope_theta, -exponent);
   const Tensor angles =
       torch::arange(sequence, torch::kFloat64).unsqueeze(1) * frequencies.unsqueeze(0);
@@ -79,8 +83,8 @@ RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence) {
 Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, torch::Dtype type) {
   const std::int64_t sequence = q.size(1);
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  const Tensor later = torch::full({sequence, sequence}, -std::numeric_limits<float>::infinity())
-                           .triu_(1);
+  const Tensor later =
+      torch::full({sequence, sequence}, -std::numeric_limits<float>::infinity()).triu_(1);
   const Tensor scores =
       torch::bmm((q * scale).to(type), k.to(type).transpose(1, 2)).to(torch::kFloat32) + later;
   return torch::bmm(scores.softmax(-1).to(type), v.to(type)).to(torch::kFloat32);
@@ -157,8 +161,8 @@ TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std) :
   check(o);
   const arch::ModelConfig& c = o.config;
   const auto inner = register_module("model", std::make_shared<torch::nn::Module>("model"));
-  embed_tokens_ = inner->register_module(
-      "embed_tokens", torch::nn::Embedding(size(c.vocab), size(c.hidden)));
+  embed_tokens_ =
+      inner->register_module("embed_tokens", torch::nn::Embedding(size(c.vocab), size(c.hidden)));
   layers_ = inner->register_module("layers", torch::nn::ModuleList());
   for (std::size_t i = 0; i < c.layers; ++i) layers_->push_back(Layer(o));
   norm_ = inner->register_module("norm", RmsNorm(size(c.hidden), static_cast<double>(c.rms_eps)));
@@ -173,7 +177,8 @@ TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std) :
   for (auto& parameter : named_parameters()) {
     if (parameter.value().dim() < 2) continue;
     const std::string& n = parameter.key();
-    const bool residual = n.find("o_proj") != std::string::npos || n.find("down_proj") != std::string::npos;
+    const bool residual =
+        n.find("o_proj") != std::string::npos || n.find("down_proj") != std::string::npos;
     parameter.value().normal_(0, residual ? residual_std : init_std);
   }
 }

@@ -6,8 +6,8 @@
 //              h += down([sub_norm](act(gate(n)) * up(n))), n = rms_norm(h)
 //   logits = head(rms_norm(h))                                      (batch, sequence, vocab)
 //
-// q, k, v, o, gate, up and down are BitLinear layers of one WeightFormat; embedding, head, norms and
-// attention are full precision. With WeightKind::kFullPrecision the same code is the baseline.
+// q, k, v, o, gate, up and down are BitLinear layers of one WeightFormat; embedding, head, norms
+// and attention are full precision. With WeightKind::kFullPrecision the same code is the baseline.
 #pragma once
 
 #include <torch/torch.h>
@@ -24,7 +24,8 @@ namespace tern::train {
 struct TransformerOptions {
   arch::ModelConfig config;
   WeightFormat format;
-  torch::Dtype product_type = torch::kFloat32;  // Of every matrix product, attention's and head's too.
+  torch::Dtype product_type =
+      torch::kFloat32;  // Of every matrix product, attention's and head's too.
   double lambda = 1;
 };
 
@@ -46,7 +47,8 @@ struct RopeTables {
 };
 RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence);
 
-// Softmax of scores of keys up to one's own position. q: (batch * heads, sequence, head_dim), k and v the same; returns the same shape. float32 in and out, products in `type`.
+// Softmax of scores of keys up to one's own position. q: (batch * heads, sequence, head_dim), k and
+// v the same; returns the same shape. float32 in and out, products in `type`.
 torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
                                const torch::Tensor& v, torch::Dtype type);
 
@@ -103,7 +105,8 @@ class TransformerImpl : public torch::nn::Module {
   // Mean cross-entropy in nats; tokens and targets (batch, sequence).
   torch::Tensor loss(const torch::Tensor& tokens, const torch::Tensor& targets);
 
-  // The first layer whose output is not finite for these tokens ("model.layers.3"), or "" where all are.
+  // The first layer whose output is not finite for these tokens ("model.layers.3"), or "" where all
+  // are.
   std::string first_non_finite(const torch::Tensor& tokens);
 
   const TransformerOptions& options() const noexcept { return options_; }

@@ -1,4 +1,5 @@
-// What the weights of a linear layer are in the forward pass: the one word that a baseline differs by.
+// What the weights of a linear layer are in the forward pass: the one word that a baseline differs
+// by.
 #pragma once
 
 #include <string_view>

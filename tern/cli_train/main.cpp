@@ -1,0 +1,19 @@
+// The program `tern-train`.
+#include <array>
+
+#include "tern/cli/console.h"
+#include "tern/cli_train/command.h"
+
+namespace {
+
+constexpr auto kCommands = std::to_array<tern::cli::Command>({
+    {"train", "train a model as a TOML file says", tern::cli::run_train},
+    {"report", "one HTML page about one run or several", tern::cli::run_report},
+    {"tokenizer", "make a vocabulary from text", tern::cli::run_tokenizer},
+});
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return tern::cli::run_program(argc, argv, kCommands, "tern-train");
+}
