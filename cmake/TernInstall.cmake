@@ -48,6 +48,12 @@ install(DIRECTORY tern DESTINATION ${TERN_INCLUDE_FOLDER} COMPONENT development
 
 # The program, with what shells need to complete its commands.
 set_target_properties(tern PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
+# Models that ship: found in share/tern/models beside bin, here a link to the source tree's.
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/share/tern)
+file(CREATE_LINK ${PROJECT_SOURCE_DIR}/models ${PROJECT_BINARY_DIR}/share/tern/models SYMBOLIC)
+file(GLOB TERN_SHIPPED_MODELS CONFIGURE_DEPENDS models/en.gguf models/ja.gguf)
+install(FILES ${TERN_SHIPPED_MODELS} DESTINATION ${CMAKE_INSTALL_DATADIR}/tern/models
+  COMPONENT runtime)
 install(TARGETS tern RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime)
 set(completions)
 foreach(pair IN ITEMS bash:tern zsh:_tern fish:tern.fish)

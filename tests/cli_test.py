@@ -64,7 +64,6 @@ class Commands(unittest.TestCase):
         self.fails(2, ["-p"], "run", self.model)
         self.fails(2, ["--no-such"], "run", self.model, "--no-such")
         self.fails(2, ["--tokens"], "score", self.model)
-        self.fails(2, ["no model"], "run", "-p", "x")
         self.fails(1, ["missing.gguf"], "run", "missing.gguf", "-p", "x")
         for command in ("run", "score", "tokenize", "inspect", "convert", "verify", "synth",
                         "bench", "cpu", "completion"):
@@ -184,6 +183,43 @@ class Commands(unittest.TestCase):
         broken.write_bytes((self.folder / "I2_S.gguf").read_bytes()[:-100])
         self.fails(1, ["broken.gguf"], "run", broken, "-p", "x")
 
+    def test_shipped_models(self):
+        """en, the default, and ja: share/tern/models beside bin; a file or folder of the name wins."""
+        prefix = self.folder / "prefix"
+        for part in ("bin", "share/tern/models", "empty", "own"):
+            (prefix / part).mkdir(parents=True)
+        shutil.copy(TERN, prefix / "bin")
+        models = prefix / "share" / "tern" / "models"
+
+        def there(*words, folder="empty"):
+            return subprocess.run([prefix / "bin" / "tern", *words], capture_output=True,
+                                  text=True, cwd=prefix / folder, timeout=120)
+
+        for words in (["run", "-p", "x"], ["score", "-p", "x"], ["inspect"], ["verify"],
+                      ["tokenize", "-p", "x"], ["bench"], ["run", "ja", "-p", "x"],
+                      ["inspect", "-m", "ja"]):
+            missing = there(*words)
+            self.assertEqual((missing.returncode, missing.stdout), (1, ""), words)
+            self.assertEqual(missing.stderr.count("\n"), 1, missing.stderr)
+            name = "ja" if "ja" in words else "en"
+            self.assertIn(f"{models}/{name}.gguf", missing.stderr)
+        self.assertIn("fr: ", there("run", "fr", "-p", "x").stderr)
+        self.output("convert", self.model, models / "en.gguf")
+        self.output("convert", self.model, models / "ja.gguf", "--type", "I2_S")
+        for words, kind in ((["inspect"], "TQ2_0"), (["inspect", "en"], "TQ2_0"),
+                            (["inspect", "ja"], "I2_S"), (["inspect", "-m", "ja"], "I2_S")):
+            shown = there(*words)
+            self.assertEqual(shown.returncode, 0, shown.stderr)
+            self.assertIn(kind, shown.stdout)
+        for words in (["run", "-p", "the", "-n", "2"], ["run", "ja", "-p", "the", "-n", "2"],
+                      ["score", "ja", "-p", "the"], ["tokenize", "-p", "the"],
+                      ["bench", "-p", "4", "-n", "2", "-r", "1"]):
+            done = there(*words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertTrue(done.stdout)
+        shutil.copytree(self.model, prefix / "own" / "ja")
+        self.assertIn("HF safetensors", there("inspect", "ja", folder="own").stdout)
+
     def test_train_starts_the_program_beside_tern(self):
         place = self.folder / "bin"
         place.mkdir()
@@ -225,7 +261,7 @@ class Commands(unittest.TestCase):
                          [("pp8", 1), ("tg4", 1), ("pp8", 2), ("tg4", 2)])
         self.assertGreater(result["results"][0]["read_bytes_per_second"], 0)
         self.assertIn("| tg4", self.output("bench", "--shape", "tiny", "-p", 0, "-n", 4, "-r", 1))
-        self.fails(2, ["--shape"], "bench")
+        self.fails(2, ["--shape"], "bench", out, "--shape", "tiny")
         self.fails(2, ["huge", "bitnet-2b4t"], "synth", "--shape", "huge", self.folder / "x.gguf")
 
 

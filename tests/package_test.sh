@@ -2,6 +2,7 @@
 # Makes the .deb and the .tar.gz of a build and tries what is in them. Usage: package_test.sh BUILD
 set -eu
 build=$1
+models=$(cd "$(dirname "$0")/.." && pwd)/models
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -20,6 +21,11 @@ for root in "$work/deb/usr" "$work/tgz"; do
     share/fish/vendor_completions.d/tern.fish share/doc/tern/copyright; do
     [ -s "$root/$file" ] || { echo "$root: $file is missing"; exit 1; }
   done
+  # Those models that the source tree has, and nothing else of its folder.
+  found=$(ls "$root/share/tern/models" 2>/dev/null || true)
+  expected=$(cd "$models" 2>/dev/null && ls en.gguf ja.gguf 2>/dev/null || true)
+  [ "$found" = "$expected" ] ||
+    { echo "$root: models '$found' found, expected '$expected'"; exit 1; }
   # The inference binary alone: no library, no headers, no training.
   extra=$(find "$root" -name '*.a' -o -name '*.h' -o -name '*.so*')
   [ -z "$extra" ] || { echo "not for this package: $extra"; exit 1; }

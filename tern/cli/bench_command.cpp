@@ -249,12 +249,12 @@ int run_bench(std::span<const std::string> args) {
   add_options(app, o);
   parse(app, args);
   if (o.threads.empty()) o.threads.push_back(default_threads());
-  if (o.shape.empty() == o.model.model.empty()) {
-    say("expected either a model or --shape NAME to measure");
+  if (!o.shape.empty() && !o.model.model.empty()) {
+    say("a model and --shape NAME found, expected one of them to measure");
     return 2;
   }
   const TemporaryFile file;
-  std::string name = o.model.model;
+  std::string name = o.model.model.empty() ? "en" : o.model.model;
   if (!o.shape.empty()) {
     name = fmt::format("{} ({}, {} head)", o.shape, o.type, o.embedding_type);
     say(fmt::format("making random weights of shape {}", o.shape));

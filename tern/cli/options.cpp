@@ -3,7 +3,11 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
+
 #include "tern/base/error.h"
+#include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
 
@@ -13,12 +17,36 @@ std::size_t ModelOptions::thread_count() const {
   return threads == 0 ? default_threads() : threads;
 }
 
+namespace {
+
+constexpr std::array<std::string_view, 2> kShippedModels{"en", "ja"};  // The first is the default.
+
+std::filesystem::path shipped_model(const std::string& name, bool asked_for) {
+  const auto prefix = std::filesystem::path(executable_folder()).parent_path();
+  std::filesystem::path path = prefix / "share" / "tern" / "models" / (name + ".gguf");
+  std::error_code error;
+  if (std::filesystem::exists(path, error)) return path;
+  throw Error(
+      ErrorCode::kIo,
+      asked_for
+          ? fmt::format("model '{}' found neither here nor among those that ship with tern ({}); "
+                        "expected a .gguf file or a Hugging Face folder",
+                        name, path.string())
+          : fmt::format("no model was given, and the one that ships with tern is missing ({}); "
+                        "expected a .gguf file or a Hugging Face folder (-m MODEL)",
+                        path.string()));
+}
+
+}  // namespace
+
 std::filesystem::path ModelOptions::path() const {
-  if (model.empty()) {
-    throw Error(ErrorCode::kBadArgument,
-                "no model was given, expected a .gguf file or a Hugging Face folder (-m MODEL)");
+  if (model.empty()) return shipped_model(std::string(kShippedModels[0]), false);
+  std::error_code error;
+  if (std::ranges::find(kShippedModels, model) == kShippedModels.end() ||
+      std::filesystem::exists(model, error)) {
+    return model;
   }
-  return model;
+  return shipped_model(model, true);
 }
 
 checkpoint::OpenOptions ModelOptions::open_options() const {
@@ -40,7 +68,9 @@ checkpoint::OpenOptions ModelOptions::open_options() const {
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads) {
-  app.add_option("MODEL,-m,--model", options.model, "a .gguf file or a Hugging Face folder")
+  app.add_option("MODEL,-m,--model", options.model,
+                 "a .gguf file, a Hugging Face folder, or en or ja, which ship with tern (default: "
+                 "en)")
       ->type_name("MODEL");
   app.add_option("--i2s", options.i2s, "how I2_S tensors are laid out, which no file tells")
       ->check(CLI::IsMember({"x86", "arm", "1x4"}))

@@ -18,13 +18,15 @@ namespace tern::cli {
 
 // Which model, and how its file is read.
 struct ModelOptions {
-  std::string model;  // By position or -m.
+  std::string model;  // By position or -m; empty: "en".
   std::string i2s = "x86";
   std::string pre;
   std::size_t threads = 0;  // 0: default_threads().
 
   std::size_t thread_count() const;
-  // The file or folder that `model` means. Throws Error(kBadArgument) where nothing was given.
+  // The file or folder that `model` means: one that exists; else, for "en" and "ja", the model of
+  // that name that ships with tern, in share/tern/models beside the executable's folder. Throws
+  // Error(kIo) where that is not there.
   std::filesystem::path path() const;
   checkpoint::OpenOptions open_options() const;  // Notices go to stderr, as "tern: ...".
 };
