@@ -124,6 +124,10 @@ std::string dump_json(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string valid_utf8(std::string_view text) {
+  return Json::parse(dump_json(Json(std::string(text)))).get<std::string>();
+}
+
 std::optional<std::uint64_t> json_uint(const Json& json, const char* key, std::string_view what) {
   const Json* field = find(json, key, what);
   if (field == nullptr) return std::nullopt;

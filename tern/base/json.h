@@ -20,6 +20,9 @@ Json parse_json(std::span<const std::byte> bytes, std::string_view what);
 // Compact or indented text; invalid UTF-8 in strings becomes U+FFFD, so this never throws on it.
 std::string dump_json(const Json& json, int indent = -1);
 
+// The text itself where it is UTF-8, else with U+FFFD for what is not.
+std::string valid_utf8(std::string_view text);
+
 // Fields of an object `json` that came from the file or request `what`. A missing field (or null)
 // is nullopt; one of the wrong type or range throws Error(kCorruptFile), naming the field.
 std::optional<std::uint64_t> json_uint(const Json& json, const char* key, std::string_view what);

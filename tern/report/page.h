@@ -26,6 +26,8 @@ struct PlotOptions {
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;
   int width = 720, height = 400;  // CSS pixels of the viewBox; the page scales it down.
+  // Ends of an axis, where they are not those of the data; what lies beyond is cut off.
+  std::optional<double> x_min = {}, x_max = {}, y_min = {}, y_max = {};
 };
 
 // One <svg> element: axes with round ticks, a grid, one line per series in colours that the
@@ -41,9 +43,11 @@ struct ShareRow {
 std::string share_bars(const std::string& title, const std::vector<std::string>& parts,
                        const std::vector<ShareRow>& rows);
 
-// First row of `cells` is the head. Numbers are set flush right.
+// First row of `cells` is the head. Numbers are set flush right. The body's rows in `marked` (1 is
+// the first) are set off.
 struct Table {
   std::vector<std::vector<std::string>> cells;
+  std::vector<std::size_t> marked;
 };
 
 // Text is escaped everywhere; only svg() takes markup.

@@ -47,11 +47,6 @@ events::Event event_at(std::uint64_t step) {
   return event;
 }
 
-// What protobuf and TensorBoard take for a string: UTF-8, U+FFFD where it was not.
-std::string valid_utf8(std::string_view text) {
-  return parse_json(dump_json(Json(std::string(text))), "text").get<std::string>();
-}
-
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) noexcept {
