@@ -75,6 +75,9 @@ std::string toml_float(double value) {
   std::array<char, 32> buffer{};
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
   std::string text(buffer.data(), end);
+  // to_chars writes 1e-05; people write 1e-5.
+  const std::size_t e = text.find('e');
+  if (e != std::string::npos && text.size() == e + 4 && text[e + 2] == '0') text.erase(e + 2, 1);
   // An exponent makes a float of it; a whole number needs a point.
   if (text.find_first_of(".e") == std::string::npos) text += ".0";
   return text;
