@@ -171,10 +171,10 @@ void print_config(const Inspection& i) {
 }
 
 void print_types(const Inspection& i) {
-  fmt::print("\n  {:<26}{:>8}{:>16}{:>12}{:>12}\n", "type", "tensors", "weights", "bytes",
+  fmt::print("\n  {:<36}{:>8}{:>16}{:>12}{:>12}\n", "type", "tensors", "weights", "bytes",
              "bits/weight");
   const auto row = [](const std::string& name, const TypeSum& sum) {
-    fmt::print("  {:<26}{:>8}{:>16}{:>12}{:>12.2f}\n", name, sum.tensors, sum.weights,
+    fmt::print("  {:<36}{:>8}{:>16}{:>12}{:>12.2f}\n", name, sum.tensors, sum.weights,
                size_text(sum.bytes), sum.bits_per_weight());
   };
   std::vector<std::pair<std::string, TypeSum>> rows(i.types.begin(), i.types.end());

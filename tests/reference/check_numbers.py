@@ -331,6 +331,71 @@ def check_dense_conversion(report, tern, label, folder, tokens, asked):
     check_model(report, tern, label, path, held, tokens)
 
 
+def types_of(quantization):
+    """Types that hold a declared kind; (asked, as inspect names it, whether the scales are f16)."""
+    tensor = [("I2_S", "I2_S", False), ("IQ2_BN", "IQ2_BN", False), ("TQ1_0", "TQ1_0", True), (None, "TQ2_0", True)]
+    if quantization["scale"] == "tensor":
+        return tensor
+    if quantization["scale"] == "row":
+        return tensor[1:] + [("Q2_0", "Q2_0(64)", True)]
+    size = quantization["group_size"]
+    return tensor[2:] if size % 256 == 0 else [(None, f"Q2_0({size})", True)]
+
+
+def check_trained_conversion(report, tern, label, folder, kind, tokens):
+    """A folder of quant_method "tern": what its GGUFs compute, what refuses it, and the way back."""
+    quantization, path = kind.config["quantization_config"], os.path.join(tern.work, "model.gguf")
+    for asked, type_name, rounds in types_of(quantization):
+        at = f"{label} {type_name}"
+        done = tern.run("convert", folder, path, "--embedding-type", "f16", *(["--type", asked] if asked else []))
+        if not report.check(done.returncode == 0, f"{at}: convert {done.stderr.strip() if done.returncode else ''}"):
+            continue
+        inspected = json.loads(tern.run("inspect", path, "--json").stdout)
+        report.check(type_name in inspected["types"], f"{at}: is {', '.join(inspected['types'])}")
+        report.check(inspected["config"]["activation_rule"] == "int8 per token", f"{at}: int8 per token")
+        # bitnet's one scale stands in a float32 tensor of its own.
+        apart = quantization["scale"] == "tensor" and kind.architecture == "BitnetForCausalLM"
+        model = ref.load_folder(folder)
+        held = make_models.with_f16_scales(model) if rounds and not apart else model
+        result = check_model(report, tern, at, path, held, tokens)
+        back = os.path.join(tern.work, "back")
+        remove_tree(back)
+        done = tern.run("convert", path, back)
+        if quantization["scale"] == "group":
+            report.check(done.returncode == 1 and "one scale for every" in done.stderr and not os.path.exists(back),
+                         f"{at}: a folder cannot hold it")  # fmt: skip
+            continue
+        if not report.check(done.returncode == 0 and result is not None, f"{at}: back to a folder {done.stderr.strip()}"):
+            continue
+        returned = ref.load_folder(back)
+        same = all(np.array_equal(a[n].digits, b[n].digits) and np.allclose(a[n].scale, b[n].scale, rtol=2.0**-22)
+                   for a, b in zip(held.layers, returned.layers) for n in ref.PROJECTIONS)  # fmt: skip
+        report.check(same, f"{at}: digits and scales came back")
+        after = tern.score(back, result[0])["logprobs"]
+        apart = max(abs(a - b) for a, b in zip(after[1:], result[1][1:]))
+        report.check(apart <= RELATIVE_LIMIT, f"{at}: score after the way back within {apart:.2e}")
+    if quantization["scale"] != "tensor":
+        for asked in ("F16", "I2_S"):
+            none = os.path.join(tern.work, "none.gguf")
+            done = tern.run("convert", folder, none, "--type", asked)
+            report.check(done.returncode == 1 and asked in done.stderr and not os.path.exists(none),
+                         f"{label}: {asked} cannot hold it")  # fmt: skip
+
+
+def check_declared_float(report, tern, label, folder, tokens):
+    """weights "fp": a GGUF and a folder made of it compute the same bits as the folder, in b1.58's architectures too."""
+    path, back = os.path.join(tern.work, "model.gguf"), os.path.join(tern.work, "back")
+    remove_tree(back)
+    for source, out, more in ((folder, path, ("--embedding-type", "f32")), (path, back, ())):
+        done = tern.run("convert", source, out, *more)
+        report.check(done.returncode == 0, f"{label}: convert to {os.path.basename(out)} {done.stderr.strip()}")
+    report.check(codecs.Gguf(path).keys.get("tern.activations") == "float", f"{label}: tern.activations is float")
+    scores = [tern.score(p, tokens)["logprobs"] for p in (folder, path, back)]
+    report.check(scores[0] == scores[1] == scores[2], f"{label}: equal bits as a GGUF and as a folder of it")
+    done = tern.run("convert", folder, path, "--type", "TQ2_0")
+    report.check(done.returncode == 1 and "TQ2_0" in done.stderr, f"{label}: TQ2_0 is refused")
+
+
 def remove_tree(folder):
     for name in os.listdir(folder) if os.path.isdir(folder) else []:
         os.remove(os.path.join(folder, name))
@@ -350,6 +415,12 @@ def check_all(report, tern, models_dir, kinds, with_gguf):
         except (RuntimeError, OSError, ValueError) as e:
             report.check(False, f"{name}: {e}")
         if not with_gguf:
+            continue
+        declared = kind.config.get("quantization_config", {}).get("quant_method") == "tern"
+        if declared:
+            check = check_declared_float if kind.storage == "dense" else check_trained_conversion
+            check(report, tern, name, folder, *([] if kind.storage == "dense" else [kind]), tokens)
+        if kind.storage == "trained":
             continue
         jobs = [(t, "f16") for t in TERNARY_TYPES]
         if name == "bitnet2b4t_packed":

@@ -12,6 +12,9 @@ import os
 import sys
 from dataclasses import dataclass, field
 
+# Matrices this small gain nothing from threads, which on a busy machine wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 
 import reference_model as ref
@@ -26,7 +29,7 @@ class Kind:
     """What one folder is made of. `storage` is how projections lie in the file, `dtype` how all else does."""
 
     architecture: str
-    storage: str  # packed, latent, exact or dense
+    storage: str  # packed, latent, trained (latent of another kind than the Hub's), exact or dense
     dtype: str  # BF16, F16 or F32
     hidden: int = 256
     ffn: int = 512
@@ -67,6 +70,30 @@ KINDS = {
     "llama_fp_bias": Kind("LlamaForCausalLM", "dense", "BF16", config={"attention_bias": True}, kv_heads=4),
     "qwen3_fp": Kind("Qwen3ForCausalLM", "dense", "BF16", head_dim=96, theta=1000000.0),
     "qwen3_ternary_exact": Kind("Qwen3ForCausalLM", "exact", "BF16", head_dim=64, theta=1000000.0, tied=False),
+}  # fmt: skip
+
+
+
+def trained(weights, scale=None, group_size=None):
+    quantization = {"quant_method": "tern", "weights": weights, "scale": scale, "group_size": group_size,
+                    "modules_to_not_convert": ["lm_head"]}  # fmt: skip
+    return {"quantization_config": {k: v for k, v in quantization.items() if v is not None}}
+
+
+ONE_BIT_LLM = dict(architecture="BitnetForCausalLM", dtype="F32", deviation=0.03)
+LLAMA = dict(architecture="LlamaForCausalLM", dtype="F32")
+KINDS |= {
+    "bitnet2b4t_b1": Kind(**BITNET, storage="trained", dtype="F32", config=trained("b1", "tensor")),
+    "bitnet2b4t_b158_group64": Kind(**BITNET, storage="trained", dtype="F32", config=trained("b1.58", "group", 64)),
+    "bitnet2b4t_fp": Kind(**BITNET, storage="dense", dtype="F32", config=trained("fp")),
+    "bitnet_b158_row": Kind(**ONE_BIT_LLM, storage="trained", config=trained("b1.58", "row")),
+    "bitnet_b1_group256": Kind(**ONE_BIT_LLM, storage="trained", config=trained("b1", "group", 256)),
+    "bitnet_fp": Kind(**ONE_BIT_LLM, storage="dense", config=trained("fp")),
+    "llama_b1_row": Kind(**LLAMA, storage="trained", config=trained("b1", "row")),
+    "llama_b1_group128": Kind(**LLAMA, storage="trained", config=trained("b1", "group", 128), tied=False),
+    "llama_b158_tensor": Kind(**LLAMA, storage="trained", config=trained("b1.58", "tensor")),
+    "llama_b158_group128": Kind(**LLAMA, storage="trained", config=trained("b1.58", "group", 128)),
+    "llama_fp_declared": Kind(**LLAMA, storage="dense", config=trained("fp")),
 }  # fmt: skip
 
 SMALL = dict(hidden=64, ffn=96, vocab=64)
@@ -125,12 +152,28 @@ def away_from_boundary(w):
     return np.where(near, np.sign(w) * mean * 0.56, w)
 
 
+def away_from_declared_boundary(w, quantization):
+    """The same, part by part, for quant_method "tern"; b1's boundary is the mean."""
+    w = w.copy()
+    for part in ref.latent_parts(w.shape, quantization["scale"], quantization.get("group_size")):
+        if quantization["weights"] == "b1.58":
+            w[part] = away_from_boundary(w[part])
+        else:
+            mean, s = w[part].mean(), np.abs(w[part]).mean()
+            w[part] = np.where(np.abs(w[part] - mean) < 0.01 * s, mean + 0.02 * s, w[part])
+    return w
+
+
 def projection_tensors(kind, name, shape, rng):
     w = rng.normal(0, kind.deviation, shape)
     if kind.storage == "dense":
         return {name + ".weight": stored(kind.dtype, w)}
     if kind.storage == "latent":
         return {name + ".weight": stored(kind.dtype, away_from_boundary(w))}
+    if kind.storage == "trained":
+        w = w + 0.3 * kind.deviation  # So that b1's mean is no matter of noise.
+        w = away_from_declared_boundary(w, kind.config["quantization_config"])
+        return {name + ".weight": stored(kind.dtype, w)}
     digits, scale = ref.quantise_weight(w)
     if kind.storage == "exact":
         # Far more zeros than absmean would leave: quantising these again would give a wrong scale.
@@ -194,7 +237,7 @@ def with_f16_scales(model):
 
 
 def rounding_changes(model):
-    return any(layer[n].ternary and np.float32(np.float16(layer[n].scale)) != layer[n].scale
+    return any(layer[n].ternary and np.any(np.float32(np.float16(layer[n].scale)) != layer[n].scale)
                for layer in model.layers for n in ref.PROJECTIONS)  # fmt: skip
 
 

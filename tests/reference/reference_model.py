@@ -106,6 +106,35 @@ def quantise_weight(w):
     return digits, np.maximum(mean, np.float32(1e-5))
 
 
+def latent_parts(shape, scale, group_size):
+    """The slices that a mean is taken over, row-major: the tensor, each row, or each group of columns."""
+    rows, cols = shape
+    if scale == "tensor":
+        return [(slice(0, rows), slice(0, cols))]
+    width = cols if scale == "row" else group_size
+    return [(slice(r, r + 1), slice(c, min(c + width, cols))) for r in range(rows) for c in range(0, cols, width)]
+
+
+def quantise_latent(w, weights, scale, group_size=None):
+    """(digits int8, scales): what quantization_config's quant_method "tern" declares, in float32.
+
+    b1.58 is quantise_weight of each part. b1: s = mean|W|, digit = sign(W - mean(W)). Scales are one number, or
+    rows x groups.
+    """
+    w = np.asarray(w, dtype=np.float32)
+    digits, scales = np.zeros(w.shape, np.int8), []
+    for part in latent_parts(w.shape, scale, group_size):
+        if weights == "b1.58":
+            digits[part], s = quantise_weight(w[part])
+        else:
+            assert weights == "b1", weights
+            wide = w[part].astype(np.float64)
+            s = np.maximum(np.float32(np.abs(wide).mean()), np.float32(1e-5))
+            digits[part] = np.sign(w[part] - np.float32(wide.mean())).astype(np.int8)
+        scales.append(s)
+    return digits, scales[0] if scale == "tensor" else np.array(scales, np.float32).reshape(len(w), -1)
+
+
 def exact_ternary(w):
     """(digits, scale) of a float matrix that holds only {-s, 0, +s}, else None."""
     magnitude = np.abs(w)
@@ -388,10 +417,17 @@ def linear_from_tensors(tensors, name, config_json):
     if bias is not None:
         bias = bias.astype(np.float64)
     if weight.dtype == np.uint8:
-        scale = np.float32(tensors[name + ".weight_scale"].reshape(-1)[0])
+        stored = tensors[name + ".weight_scale"].astype(np.float32).reshape(-1)
+        scale = stored[0] if len(stored) == 1 else stored[:, None]
         if quantization.get("linear_class", "bitlinear") == "bitlinear":
             scale = np.float32(1) / scale
         return Linear(digits=unpack_uint8(weight), scale=scale, bias=bias)
+    if quantization.get("quant_method") == "tern":
+        if quantization["weights"] == "fp":
+            return Linear(weight=weight.astype(np.float64), bias=bias)
+        digits, scale = quantise_latent(weight, quantization["weights"], quantization["scale"],
+                                        quantization.get("group_size"))  # fmt: skip
+        return Linear(digits=digits, scale=scale, bias=bias)
     exact = exact_ternary(weight)
     if exact is not None:
         return Linear(digits=exact[0], scale=exact[1], bias=bias)
