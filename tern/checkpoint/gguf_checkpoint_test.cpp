@@ -150,6 +150,36 @@ TEST(GgufCheckpoint, LatentWeightsOfABitnetAreQuantised) {
   }
 }
 
+TEST(GgufCheckpoint, TheKeyOfActivationsOverrulesTheArchitecture) {
+  GgufModel model = gguf_model("bitnet-b1.58");
+  const auto say = [&model](const char* word) {
+    model.more = [word](formats::GgufWriter& out) { out.set_string("tern.activations", word); };
+  };
+  ThreadPool pool(1);
+  say("float");
+  {
+    const TempFolder temp;
+    const auto checkpoint = open_model(model, temp);
+    EXPECT_TRUE(checkpoint->config().declares_float);
+    EXPECT_FALSE(checkpoint->config().declares_b158);
+    EXPECT_EQ(checkpoint->config().activation_rule_source, "key tern.activations");
+    EXPECT_TRUE(std::holds_alternative<DenseMatrix>(checkpoint->matrix(TensorRole::kK, 1, pool)));
+  }
+  GgufModel scaled = gguf_model("bitnet");
+  scaled.tensors["blk.0.ffn_up.scale"] = floats({1}, {0.375f});
+  scaled.more = model.more;
+  expect_parts(refusal(scaled), {"model.gguf", "blk.0.ffn_up.weight", "ternary", "floats"});
+  say("column");
+  expect_parts(refusal(model), {"'tern.activations'", "'column'", "'token' or 'float'"});
+  model = gguf_model("llama");
+  say("token");
+  const TempFolder temp;
+  const auto checkpoint = open_model(model, temp);
+  EXPECT_TRUE(checkpoint->config().declares_b158);
+  EXPECT_EQ(arch::activation_rule(checkpoint->config(), ScaleKind::kGroup),
+            arch::ActivationRule::kPerToken);
+}
+
 TEST(GgufCheckpoint, NumbersThatAreNotFiniteAreRefused) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const float bad : {nan, std::numeric_limits<float>::infinity()}) {

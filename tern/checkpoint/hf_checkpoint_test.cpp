@@ -161,6 +161,39 @@ TEST(HfCheckpoint, ExactlyTernaryFloatsAreNotQuantisedAgain) {
   }
 }
 
+// Declared floats stay floats and declared latent weights are quantised, even those of {-s, 0, +s}.
+TEST(HfCheckpoint, DeclaredKindsDecideWhateverTheValues) {
+  HfModel model = llama_model();
+  std::vector<float> w(32, 0);
+  for (std::size_t i = 0; i < 8; ++i) w[i] = 0.75f;
+  model.tensors["model.layers.0.self_attn.k_proj.weight"] = bf16({4, 8}, w);
+  ThreadPool pool(1);
+  model.config["quantization_config"] = {{"quant_method", "tern"}, {"weights", "fp"}};
+  {
+    const TempFolder temp;
+    const auto checkpoint = open_model(model, temp);
+    EXPECT_TRUE(std::holds_alternative<DenseMatrix>(checkpoint->matrix(TensorRole::kK, 0, pool)));
+    EXPECT_TRUE(checkpoint->config().declares_float);
+  }
+  model.config["quantization_config"] = {
+      {"quant_method", "tern"}, {"weights", "b1"}, {"scale", "row"}};
+  {
+    const TempFolder temp;
+    const auto checkpoint = open_model(model, temp);
+    const Matrix k = checkpoint->matrix(TensorRole::kK, 0, pool);
+    // Row 0 is its own mean: digits 0. The clamp is the scale of the rows of zeros.
+    EXPECT_EQ(row_of(k, 0)[1], 0);
+    EXPECT_EQ(ternary(k).scale_kind(), ScaleKind::kRow);
+    EXPECT_EQ(ternary(k).scales()[0], 0.75f);
+    EXPECT_EQ(ternary(k).scales()[3], 1e-5f);
+  }
+  model.config["quantization_config"]["modules_to_not_convert"] = {"k_proj"};
+  const TempFolder temp;
+  const auto checkpoint = open_model(model, temp);
+  EXPECT_TRUE(std::holds_alternative<DenseMatrix>(checkpoint->matrix(TensorRole::kK, 0, pool)));
+  EXPECT_TRUE(std::holds_alternative<TernaryMatrix>(checkpoint->matrix(TensorRole::kV, 0, pool)));
+}
+
 TEST(HfCheckpoint, The1bitLLMNamesAndLatentWeights) {
   HfModel model = llama_model();
   model.config["architectures"] = {"BitnetForCausalLM"};

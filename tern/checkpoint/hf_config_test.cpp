@@ -54,6 +54,62 @@ TEST(HfConfig, TheReleased2B4T) {
   EXPECT_EQ(config.eos, (std::vector<std::uint64_t>{128001}));
 }
 
+// quant_method "tern", with the fields given.
+HfConfig trained(const char* fields, Json config = llama()) {
+  config["quantization_config"] =
+      parse_json(std::string(R"({"quant_method": "tern", )") + fields + "}", "x");
+  return read_hf_config(config, "config.json");
+}
+
+std::string trained_refusal(const char* fields) {
+  try {
+    trained(fields);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
+TEST(HfConfig, KindsOfWeightsThatAreTrained) {
+  const HfConfig row = trained(R"("weights": "b1", "scale": "row", "group_size": 128,
+                                  "modules_to_not_convert": ["lm_head"])");
+  EXPECT_EQ(row.storage, HfStorage::kTrained);
+  EXPECT_EQ(latent_text(row.latent), "b1 per row");
+  EXPECT_TRUE(row.model.declares_b158);
+  EXPECT_FALSE(row.model.declares_float);
+  EXPECT_EQ(row.not_converted, std::vector<std::string>{"lm_head"});
+  const HfConfig group = trained(R"("weights": "b1.58", "scale": "group", "group_size": 192)");
+  EXPECT_EQ(latent_text(group.latent), "b1.58 per group of 192");
+  EXPECT_EQ(arch::activation_rule(group.model, ScaleKind::kGroup), arch::ActivationRule::kPerToken);
+  EXPECT_EQ(latent_text(trained(R"("weights": "b1.58", "scale": "tensor")").latent),
+            "b1.58 per tensor");
+  Json bitnet = reread(packed_2b4t().config);
+  const HfConfig fp = trained(R"("weights": "fp")", bitnet);
+  EXPECT_EQ(fp.storage, HfStorage::kFloat);
+  EXPECT_TRUE(fp.model.declares_float);
+  EXPECT_FALSE(fp.model.declares_b158);
+}
+
+TEST(HfConfig, RefusesOtherKindsOfWeights) {
+  const auto refused = [](const char* fields, const std::vector<std::string>& parts) {
+    expect_parts(trained_refusal(fields), parts);
+    expect_parts(trained_refusal(fields), {"config.json: quantization_config"});
+  };
+  refused(R"("scale": "row")", {"'weights' is missing", "'b1.58', 'b1' or 'fp'"});
+  refused(R"("weights": "b2", "scale": "row")", {"'b2'", "'b1.58', 'b1' or 'fp'"});
+  refused(R"("weights": 1, "scale": "row")", {"weights"});
+  refused(R"("weights": "b1")", {"'scale' is missing", "'tensor', 'row' or 'group'"});
+  refused(R"("weights": "b1", "scale": "column")", {"'column'", "'tensor', 'row' or 'group'"});
+  refused(R"("weights": "b1", "scale": "group")", {"'group_size' is missing"});
+  for (const char* size : {"0", "100", "32", "2097152"}) {
+    const std::string fields =
+        std::string(R"("weights": "b1", "scale": "group", "group_size": )") + size;
+    refused(fields.c_str(), {"group_size of", size, "multiple of 64"});
+  }
+  refused(R"("weights": "b1", "scale": "group", "group_size": -64)", {"group_size"});
+  refused(R"("weights": "fp", "modules_to_not_convert": "lm_head")", {"modules_to_not_convert"});
+}
+
 TEST(HfConfig, Activations) {
   EXPECT_EQ(with([](Json& j) { j["hidden_act"] = "swish"; }), "");
   EXPECT_EQ(with([](Json& j) { j.erase("hidden_act"); }), "");  // Llama's class says silu.
