@@ -1,8 +1,10 @@
-// `tern train` and `tern tokenizer train`: start the program tern-train, which alone needs
-// libtorch.
+// `tern train` and `tern tokenizer`: start the programs tern-train and tern-tokenizer, which alone
+// need libtorch and SentencePiece.
 #include <fmt/core.h>
 
 #include <filesystem>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "tern/base/error.h"
@@ -12,9 +14,9 @@
 namespace tern::cli {
 namespace {
 
-// tern-train stands beside tern: both are built and installed into one folder.
-[[noreturn]] void become_trainer(std::string_view command, std::span<const std::string> args) {
-  const std::filesystem::path program = std::filesystem::path(executable_folder()) / "tern-train";
+// `name` stands beside tern: both are built and installed into one folder.
+[[noreturn]] void become(const char* name, std::vector<std::string> words) {
+  const std::filesystem::path program = std::filesystem::path(executable_folder()) / name;
   std::error_code error;
   if (!std::filesystem::exists(program, error)) {
     throw Error(ErrorCode::kUnsupported,
@@ -22,28 +24,19 @@ namespace {
                             "with -DTERN_TRAIN=ON",
                             program.string()));
   }
-  std::vector<std::string> words{std::string(command)};
-  words.insert(words.end(), args.begin(), args.end());
   become_program(program, words);
 }
-
-bool is_help(const std::string& word) { return word == "--help" || word == "-h"; }
 
 }  // namespace
 
 int run_train(std::span<const std::string> args) {
-  if (!args.empty() && args[0] == "report") become_trainer("report", args.subspan(1));
-  become_trainer("train", args);
+  std::vector<std::string> words(args.begin(), args.end());
+  if (words.empty() || words[0] != "report") words.insert(words.begin(), "train");
+  become("tern-train", std::move(words));
 }
 
 int run_tokenizer(std::span<const std::string> args) {
-  if (!args.empty() && is_help(args[0])) become_trainer("tokenizer", args);
-  if (args.empty() || args[0] != "train") {
-    say(fmt::format("tokenizer {}, expected: tokenizer train FILES --size N --out DIR",
-                    args.empty() ? "alone found" : "'" + args[0] + "' found"));
-    return 2;
-  }
-  become_trainer("tokenizer", args.subspan(1));
+  become("tern-tokenizer", {args.begin(), args.end()});
 }
 
 }  // namespace tern::cli

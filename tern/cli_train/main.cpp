@@ -9,7 +9,6 @@ namespace {
 constexpr auto kCommands = std::to_array<tern::cli::Command>({
     {"train", "train a model as a TOML file says", tern::cli::run_train},
     {"report", "one HTML page about one run or several", tern::cli::run_report},
-    {"tokenizer", "make a vocabulary from text", tern::cli::run_tokenizer},
 });
 
 }  // namespace

@@ -9,7 +9,7 @@
 
 namespace tern::cli {
 
-int run_tokenizer(std::span<const std::string> args) {
+int run_tokenizer_train(std::span<const std::string> args) {
   CLI::App app("Makes a vocabulary from text: SentencePiece BPE with byte fallback",
                "tern tokenizer train");
   corpus::TokenizerTraining options;
