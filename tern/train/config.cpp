@@ -95,16 +95,19 @@ void apply_file(const std::filesystem::path& file, TrainConfig& config,
   }
 }
 
-void complete_model(arch::ModelConfig& model, std::size_t sequence, const std::string& file) {
+void complete_model(TrainConfig& config, const std::string& file) {
+  arch::ModelConfig& model = config.model;
   const auto& architecture = arch::architecture(model.arch);
   model.sub_norms = architecture.sub_norms;
   model.qk_norm = architecture.qk_norm;
-  model.declares_b158 = architecture.declares_b158;
-  model.activation_rule_source = "architecture table";
+  // What is trained quantised is so per token, whatever its architecture's other models are.
+  model.declares_float = config.weights == WeightKind::kFullPrecision;
+  model.declares_b158 = !model.declares_float;
+  model.activation_rule_source = "model.weights";
   model.activation = architecture.gguf_activation;
   model.activation_source = "architecture table";
   if (model.kv_heads == 0) model.kv_heads = model.heads;
-  if (model.context == 0) model.context = sequence;
+  if (model.context == 0) model.context = config.sequence;
   if (model.head_dim == 0) {
     if (model.hidden % model.heads != 0) {
       fail(file + ": model.hidden of " + std::to_string(model.hidden) + " and model.heads of " +
@@ -156,7 +159,7 @@ TrainConfig load_config(const std::filesystem::path& file,
            std::string(key.meaning.substr(0, key.meaning.size() - 1)) + ")");
     }
   }
-  complete_model(config.model, config.sequence, file.string());
+  complete_model(config, file.string());
   check(config, file.string());
   return config;
 }

@@ -43,8 +43,8 @@ struct TrainConfig {
   // [model]: architecture = "llama" | "bitnet" | "bitnet-b1.58"; weights = "b1.58" | "b1" | "fp";
   // scale = "tensor" | "row" | 64 ... (columns of a group); hidden, ffn, layers, heads, kv_heads
   // (= heads), head_dim (= hidden / heads), context (= training.sequence), rope_theta, rms_eps,
-  // tied, init_std; vocab (0 here) comes from the tokenizer, norms, activation and declares_b158
-  // from the architecture's row in arch/.
+  // tied, init_std; vocab (0 here) comes from the tokenizer, norms and activation from the
+  // architecture's row in arch/, declares_b158 and declares_float from `weights`.
   arch::ModelConfig model = default_model();
   WeightKind weights = WeightKind::kTernary;
   ScaleKind scale = ScaleKind::kTensor;
@@ -55,7 +55,7 @@ struct TrainConfig {
   // [tokenizer]
   std::filesystem::path tokenizer;  // path: what `tern tokenizer train` wrote, or any model's.
 
-  // [data]: train, held_out (lists of paths), holdout, separator, field.
+  // [data]: train, held_out (lists of paths), holdout, separator (one or a list), field.
   corpus::TextSources train_text, held_out_text;
   double holdout = 0.01;  // Used where held_out is empty.
 

@@ -85,8 +85,11 @@ TEST_F(ConfigFile, SmallOneGetsWhatFollows) {
 TEST_F(ConfigFile, OtherArchitecturesDifferByTheTable) {
   const TrainConfig llama = load(kSmall, {"model.architecture=llama"});
   EXPECT_FALSE(llama.model.sub_norms);
-  EXPECT_FALSE(llama.model.declares_b158);
+  EXPECT_TRUE(llama.model.declares_b158);  // Trained so.
   EXPECT_EQ(llama.model.activation, arch::GateActivation::kSilu);
+  const TrainConfig plain = load(kSmall, {"model.weights=fp"});
+  EXPECT_FALSE(plain.model.declares_b158);
+  EXPECT_TRUE(plain.model.declares_float);
   const TrainConfig bitnet = load(kSmall, {"model.architecture=bitnet"});
   EXPECT_TRUE(bitnet.model.sub_norms);
   EXPECT_EQ(bitnet.model.activation, arch::GateActivation::kSilu);
@@ -125,8 +128,8 @@ TEST_F(ConfigFile, OverridesAreTomlOrBareWords) {
   EXPECT_EQ(c.scale, ScaleKind::kGroup);
   EXPECT_EQ(c.group, 128u);
   EXPECT_EQ(c.out, fs::current_path() / "2024");
-  EXPECT_EQ(c.train_text.separator, "<|endoftext|>");
-  EXPECT_EQ(c.held_out_text.separator, "<|endoftext|>");
+  EXPECT_EQ(c.train_text.separators, std::vector<std::string>{"<|endoftext|>"});
+  EXPECT_EQ(c.held_out_text.separators, c.train_text.separators);
   EXPECT_EQ(c.train_text.json_field, "");
   EXPECT_EQ(load(kSmall, {"training.batch=4", "training.batch=2"}).batch, 2u);
   EXPECT_EQ(refusal(kSmall, {"training.batch"}),
@@ -272,7 +275,7 @@ TEST_F(ConfigFile, WrittenConfigReadsBackToTheSame) {
   EXPECT_EQ(to_json(load_config(copy, {})), first);
   EXPECT_EQ(first["model"]["rms_eps"], 1e-6);
   EXPECT_EQ(first["training"]["minutes"], 0.1);
-  EXPECT_EQ(first["data"]["separator"], "\x01\x7f\t\"---");
+  EXPECT_EQ(first["data"]["separator"][0], "\x01\x7f\t\"---");
 
   const TrainConfig small = load(kSmall);
   std::ofstream(copy) << to_toml(small);

@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <sstream>
+#include <tuple>
 
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
@@ -90,8 +91,9 @@ std::vector<TomlValue> read_toml(const std::filesystem::path& file) {
   try {
     std::vector<TomlValue> values;
     flatten(toml::parse(text), "", values);
-    std::stable_sort(values.begin(), values.end(),
-                     [](const TomlValue& a, const TomlValue& b) { return a.line < b.line; });
+    std::sort(values.begin(), values.end(), [](const TomlValue& a, const TomlValue& b) {
+      return std::tie(a.line, a.key) < std::tie(b.line, b.key);
+    });
     return values;
   } catch (const toml::parse_error& e) {
     std::string reason(e.description());
