@@ -19,7 +19,9 @@ int run_tokenizer_train(std::span<const std::string> args) {
   app.add_option("--size", options.size, "pieces, bytes and special ones among them")
       ->capture_default_str();
   app.add_option("--out,-o", out, "folder to make")->required();
-  app.add_option("--separator", options.sources.separator, "line that stands between documents");
+  app.add_option("--separator", options.sources.separators,
+                 "line that stands between documents; may be given again")
+      ->allow_extra_args(false);
   app.add_option("--field", options.sources.json_field, "of each line of a .jsonl")
       ->capture_default_str();
   app.add_option("--coverage", options.character_coverage,

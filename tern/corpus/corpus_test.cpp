@@ -20,7 +20,7 @@ using test::refusal;
 using Documents = std::vector<std::string>;
 
 TextSources sources(std::vector<fs::path> paths, std::string separator = "") {
-  return {.paths = std::move(paths), .separator = std::move(separator)};
+  return {.paths = std::move(paths), .separators = {std::move(separator)}};
 }
 
 Documents documents(const TextSources& from) {
@@ -88,7 +88,7 @@ TEST_F(DocumentsOf, JsonLinesGiveTheirField) {
   EXPECT_EQ(documents(sources({file})), (Documents{"one\nあ", "two"}));
   EXPECT_EQ(places(sources({file})), (Documents{"a.jsonl: line 1", "a.jsonl: line 4"}));
   const auto body = write("b.jsonl", "{\"text\": \"two\", \"body\": \"other\"}");
-  EXPECT_EQ(documents({.paths = {body}, .separator = "", .json_field = "body"}),
+  EXPECT_EQ(documents({.paths = {body}, .separators = {}, .json_field = "body"}),
             Documents{"other"});
 }
 

@@ -103,18 +103,37 @@ std::string_view without_blank_lines(std::string_view text) noexcept {
   return text.substr(begin, end - begin);
 }
 
+// Gives the document with "\r\n" as "\n": one text, one way to write it.
+void give_lines(std::string_view document, const std::string& where, const DocumentSink& sink) {
+  if (document.find("\r\n") == document.npos) {
+    sink(document, where);
+    return;
+  }
+  std::string lines;
+  lines.reserve(document.size());
+  for (std::size_t i = 0; i < document.size(); ++i) {
+    const bool pair = document[i] == '\r' && i + 1 < document.size() && document[i + 1] == '\n';
+    if (!pair) lines += document[i];
+  }
+  sink(lines, where);
+}
+
 class PlainFile {
  public:
-  PlainFile(const fs::path& file, std::string_view text, std::string_view separator)
-      : name_(file.string()), whole_(text), separator_(trimmed(separator)) {}
+  PlainFile(const fs::path& file, std::string_view text, const std::vector<std::string>& separators)
+      : name_(file.string()), whole_(text) {
+    for (const std::string& separator : separators) {
+      if (!trimmed(separator).empty()) separators_.push_back(trimmed(separator));
+    }
+  }
 
   void each_document(const DocumentSink& sink) {
     std::size_t at = whole_.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
     std::size_t begin = at;
-    if (!separator_.empty()) {
+    if (!separators_.empty()) {
       while (at < whole_.size()) {
         const std::size_t line_begin = at;
-        if (trimmed(take_line(whole_, at)) != separator_) continue;
+        if (!is_separator(take_line(whole_, at))) continue;
         give(begin, line_begin, sink);
         begin = at;
       }
@@ -135,11 +154,16 @@ class PlainFile {
                                                " of the file begins no UTF-8 character; expected "
                                                "text in UTF-8");
     }
-    sink(document, where);
+    give_lines(document, where, sink);
+  }
+
+  bool is_separator(std::string_view line) const {
+    return std::ranges::find(separators_, trimmed(line)) != separators_.end();
   }
 
   std::string name_;
-  std::string_view whole_, separator_;
+  std::string_view whole_;
+  std::vector<std::string_view> separators_;
   std::size_t count_ = 0;
 };
 
@@ -157,7 +181,7 @@ void each_line(const fs::path& file, std::string_view text, const std::string& f
                   where + ": field '" + field + "' is missing, expected the text in it");
     }
     const std::string_view document = without_blank_lines(*value);
-    if (!document.empty()) sink(document, where);
+    if (!document.empty()) give_lines(document, where, sink);
   }
 }
 
@@ -188,7 +212,7 @@ void for_each_document(const TextSources& sources, const DocumentSink& sink) {
     if (is_json_lines(path)) {
       each_line(path, text, sources.json_field, sink);
     } else {
-      PlainFile(path, text, sources.separator).each_document(sink);
+      PlainFile(path, text, sources.separators).each_document(sink);
     }
   }
 }

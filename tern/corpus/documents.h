@@ -15,9 +15,9 @@ struct TextSources {
   // .raw and .md as plain text, .jsonl as JSON lines; other files in a directory are passed over,
   // hidden ones too). A file named itself is plain text unless it ends in .jsonl.
   std::vector<std::filesystem::path> paths;
-  // A line that is nothing but this (blanks around it aside) stands between documents of a plain
-  // file, as "<|endoftext|>" does in TinyStories; empty: a file is one document.
-  std::string separator;
+  // A line that is nothing but one of these (blanks around it aside) stands between documents of a
+  // plain file, as "<|endoftext|>" does in TinyStories; none: a file is one document.
+  std::vector<std::string> separators;
   std::string json_field = "text";  // Of each line of a .jsonl.
 };
 
@@ -25,7 +25,7 @@ struct TextSources {
 // directory without any text file.
 std::vector<std::filesystem::path> text_files(const TextSources& sources);
 
-// Calls `sink` with each document that is not blank, ends of line as in the file; blank lines at
+// Calls `sink` with each document that is not blank, "\r\n" as "\n"; blank lines at
 // its ends and the end of its last line are taken off, and a byte order mark in front of the file.
 // `where` is "file.txt: document 3" or "file.jsonl: line 7", for messages. Files are mapped, never
 // held whole in memory twice. Throws Error(kCorruptFile) for text that is not UTF-8, a line that is

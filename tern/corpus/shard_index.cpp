@@ -82,7 +82,7 @@ Json describe(const TextSources& sources) {
     files.push_back(
         {{"path", path.generic_string()}, {"bytes", bytes}, {"time", std::int64_t{nanoseconds}}});
   }
-  return {{"separator", sources.separator}, {"field", sources.json_field}, {"files", files}};
+  return {{"separators", sources.separators}, {"field", sources.json_field}, {"files", files}};
 }
 
 Json to_json(const SplitCounts& counts) {

@@ -36,7 +36,7 @@ class Shards : public test::TemporaryFolder {
   fs::path out() const { return folder_ / "shards"; }
   ShardOptions one_file(std::string_view text, std::string separator = "--") const {
     ShardOptions options;
-    options.train = {.paths = {write("text.txt", text)}, .separator = std::move(separator)};
+    options.train = {.paths = {write("text.txt", text)}, .separators = {std::move(separator)}};
     return options;
   }
   void make(const ShardOptions& options) const {
@@ -173,7 +173,7 @@ TEST_F(Shards, OwnHeldOutFilesLeaveTheTrainingTextWhole) {
   ShardOptions options = one_file(forty());
   options.holdout = 0.2;
   options.held_out = {
-      .paths = {write("h.jsonl", "{\"body\": \"b\"}")}, .separator = "", .json_field = "body"};
+      .paths = {write("h.jsonl", "{\"body\": \"b\"}")}, .separators = {}, .json_field = "body"};
   make(options);
   EXPECT_EQ(open().documents(), 40u);
   EXPECT_EQ(all_ids(open(Split::kHeldOut)), (Ids{1, 260, 2}));
@@ -219,7 +219,7 @@ TEST_F(Shards, AreMadeAgainWhenWhatTheyAreMadeOfChanges) {
     EXPECT_EQ(all_ids(open()), ids);
     EXPECT_EQ(entries(), before);  // Neither the old nor a temporary one is left.
   };
-  options.train.separator = "";
+  options.train.separators.clear();
   make(options);
   expect({1, 259, 3 + '\n', 3 + '-', 3 + '-', 3 + '\n', 260, 2});
   write("text.txt", "ab\n");

@@ -201,15 +201,18 @@ void read_rms_eps(const KeyValue& v, const Range& r, TrainConfig& c) {
 }
 Json write_rms_eps(const TrainConfig& c) { return shortest(c.model.rms_eps); }
 
-// Both kinds of text have one separator and one field.
-template <auto Member>
-void read_source(const KeyValue& v, const Range&, TrainConfig& c) {
-  c.train_text.*Member = c.held_out_text.*Member = v.text();
+// Both kinds of text have the same separators and one field.
+void read_separators(const KeyValue& v, const Range&, TrainConfig& c) {
+  std::vector<std::string> lines = v.texts();
+  std::erase(lines, "");  // separator = "": none, not every empty line.
+  c.train_text.separators = c.held_out_text.separators = lines;
 }
-template <auto Member>
-Json write_source(const TrainConfig& c) {
-  return c.train_text.*Member;
+Json write_separators(const TrainConfig& c) { return c.train_text.separators; }
+
+void read_field(const KeyValue& v, const Range&, TrainConfig& c) {
+  c.train_text.json_field = c.held_out_text.json_field = v.text();
 }
+Json write_field(const TrainConfig& c) { return c.train_text.json_field; }
 
 void read_prompts(const KeyValue& v, const Range&, TrainConfig& c) { c.sample_prompts = v.texts(); }
 Json write_prompts(const TrainConfig& c) { return c.sample_prompts; }
@@ -292,20 +295,19 @@ constexpr std::array kKeys{
                                          "`data.train` is set aside."}),
     number<&C::holdout>({"data.holdout", "That share, where `data.held_out` is empty."},
                         {.min = 0, .max = 0.5, .above_min = true}),
-    ConfigKey{
-        "data.separator",
-        "",
-        "A line that stands between documents of a plain file, such as `<\\|endoftext\\|>`. Empty: "
-        "a file is one document.",
-        {},
-        read_source<&T::separator>,
-        write_source<&T::separator>},
+    ConfigKey{"data.separator",
+              "",
+              "The line, or a list of lines, that stand between documents of a plain file, such as "
+              "`<\\|endoftext\\|>`. None: a file is one document.",
+              {},
+              read_separators,
+              write_separators},
     ConfigKey{"data.field",
               "",
               "The field of each `.jsonl` line that holds the text.",
               {},
-              read_source<&T::json_field>,
-              write_source<&T::json_field>},
+              read_field,
+              write_field},
 
     path<&C::out>({"training.out", "The run's folder.", "required"}),
     whole<&C::seed>({"training.seed", "Of the first weights and of the order of the text."},

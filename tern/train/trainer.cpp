@@ -154,24 +154,27 @@ class Trainer {
   }
 
   TrainResult loop() {
+    const double start = monotonic_seconds() - state_.seconds;
+    const auto keep_time = [&] { state_.seconds = monotonic_seconds() - start; };
     double last_saved = monotonic_seconds();
     while (progress() < 1) {
-      const double start = monotonic_seconds();
-      step(start);
-      const bool best = look(progress() >= 1);
-      if (progress() >= 1) finish();
+      step();
+      keep_time();
+      const bool end = progress() >= 1;
+      const bool best = look(end);
+      if (end) finish();
       const bool stop = options_.stop && options_.stop();
-      const auto due = [&](std::uint64_t every) { return every > 0 && state_.step % every == 0; };
       const bool late = config_.checkpoint_minutes > 0 &&
                         monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes;
-      state_.seconds += monotonic_seconds() - start;
-      if (best || stop || late || due(config_.checkpoint_every) || progress() >= 1) {
-        const double before = monotonic_seconds();
+      const bool due = config_.checkpoint_every > 0 && state_.step % config_.checkpoint_every == 0;
+      if (best || stop || late || due || end) {
+        keep_time();
         save();
         last_saved = monotonic_seconds();
-        state_.seconds += last_saved - before;
       }
-      if (stop && progress() < 1) return result(false);
+      if (end) break;
+      keep_time();
+      if (stop) return result(false);
     }
     return result(true);
   }
@@ -216,7 +219,8 @@ class Trainer {
     return ids;
   }
 
-  void step(double start) {
+  void step() {
+    const double start = monotonic_seconds();
     const Rates now = rates(config_.schedule, state_.step, progress());
     std::uint64_t position = state_.position;
     double loss = 0;
