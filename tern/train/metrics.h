@@ -8,6 +8,8 @@
 //    "zero":x,"plus":x,"flipped":x}, ...]}   (flipped: share of digits changed since the last such
 //    line)
 //   {"kind":"sample","step":n,"prompt":"...","text":"..."}
+//   {"kind":"final","step":n,"tokens":n,"loss":x,"bits_per_byte":x,"scored":tokens,"skipped":n}
+//    (at the end, over all held-out text)
 // step counts finished steps. Doubles are written so that they read back exactly; one that is not
 // finite is null.
 #pragma once

@@ -67,24 +67,11 @@ void quantize_row(const float* x, std::int64_t n, float lambda, T* out, float* s
   }
 }
 
-// Mean and mean magnitude of one group of weights.
+// Sums behind the mean and mean magnitude of one group of weights, in column order.
 struct Means {
   double sum = 0, magnitude = 0;
   void add(const float* w, std::int64_t n) {
-    std::array<double, kLanes> sums{}, magnitudes{};
-    std::int64_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) {
-      for (std::int64_t j = 0; j < kLanes; ++j) {
-        const double v = static_cast<double>(w[i + j]);
-        sums[static_cast<std::size_t>(j)] += v;
-        magnitudes[static_cast<std::size_t>(j)] += std::fabs(v);
-      }
-    }
-    for (std::int64_t j = 0; j < kLanes; ++j) {
-      sum += sums[static_cast<std::size_t>(j)];
-      magnitude += magnitudes[static_cast<std::size_t>(j)];
-    }
-    for (; i < n; ++i) {
+    for (std::int64_t i = 0; i < n; ++i) {
       sum += static_cast<double>(w[i]);
       magnitude += std::fabs(static_cast<double>(w[i]));
     }

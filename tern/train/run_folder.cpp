@@ -196,6 +196,7 @@ Json state_json(const RunState& s) {
                {"seconds", s.seconds},
                {"running_loss", s.running_loss},
                {"best_step", s.best_step},
+               {"finished", s.finished},
                {"final_loss", s.final_loss},
                {"final_bits_per_byte", s.final_bits_per_byte}};
   if (s.best_loss < std::numeric_limits<double>::infinity()) json["best_loss"] = s.best_loss;
@@ -223,6 +224,7 @@ RunState state_of_json(const Json& json, const std::string& what) {
                  .seconds = number("seconds"),
                  .running_loss = number("running_loss"),
                  .best_step = whole("best_step"),
+                 .finished = json_bool(json, "finished", what).value_or(false),
                  .final_loss = number("final_loss"),
                  .final_bits_per_byte = number("final_bits_per_byte")};
   if (const auto best = json_number(json, "best_loss", what)) state.best_loss = *best;

@@ -29,7 +29,8 @@ struct RunState {
   double running_loss = -1;    // Mean that spikes are measured from; negative: none yet.
   double best_loss = std::numeric_limits<double>::infinity();  // Held-out.
   std::uint64_t best_step = 0;
-  double final_loss = 0, final_bits_per_byte = 0;  // Over all held-out text, when finished.
+  bool finished = false;                           // The budget was used up.
+  double final_loss = 0, final_bits_per_byte = 0;  // Then: over all held-out text.
 };
 
 using Digits = std::map<std::string, torch::Tensor>;  // int8, by layer.

@@ -58,9 +58,14 @@ void add_line(const Line& line, RunLog& run) {
                          line.number("grad_norm"), line.number("tokens_per_second"),
                          line.number("seconds"),
                          json_bool(line.json, "skipped", line.what).value_or(false)});
-  } else if (kind == "held_out") {
-    run.held_out.push_back({line.count("step"), line.count("tokens"), line.number("loss"),
-                            line.number("bits_per_byte")});
+  } else if (kind == "held_out" || kind == "final") {
+    const HeldOutLine held{line.count("step"), line.count("tokens"), line.number("loss"),
+                           line.number("bits_per_byte")};
+    if (kind == "final") {
+      run.final = held;
+    } else {
+      run.held_out.push_back(held);
+    }
   } else if (kind == "weights") {
     run.weights.push_back(weights_of(line));
   } else if (kind == "sample") {

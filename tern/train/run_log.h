@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ struct RunLog {
   std::vector<TomlValue> config;
   std::vector<StepLine> steps;
   std::vector<HeldOutLine> held_out;
+  std::optional<HeldOutLine> final;  // Over all held-out text; only of a run that has ended.
   std::vector<WeightsLine> weights;
   std::vector<SampleLine> samples;
 

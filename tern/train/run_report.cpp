@@ -220,6 +220,8 @@ void add_summary(const std::vector<NamedRun>& runs, report::Page& page) {
   row("Held-out bits per byte", [](const RunLog& r) {
     return short_number(r.held_out.empty() ? kNan : r.held_out.back().bits_per_byte);
   });
+  row("Bits per byte of all held-out text, at the end",
+      [](const RunLog& r) { return short_number(r.final ? r.final->bits_per_byte : kNan); });
   row("Best held-out loss", [](const RunLog& r) {
     const HeldOutLine* best = best_held_out(r);
     return short_number(best == nullptr ? kNan : best->loss);

@@ -59,7 +59,7 @@ class Trainer {
       notify(options_.notice, fmt::format("going on from {}", checkpoint->string()));
     }
     metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
-    events_.emplace(config_.out);
+    events_.emplace(config_.out, state_.step);
     if (!checkpoint) look(true);  // Where a run starts from belongs to its curves.
     return loop();
   }
@@ -157,12 +157,13 @@ class Trainer {
     const double start = monotonic_seconds() - state_.seconds;
     const auto keep_time = [&] { state_.seconds = monotonic_seconds() - start; };
     double last_saved = monotonic_seconds();
-    while (progress() < 1) {
+    while (!state_.finished || progress() < 1) {  // A finished run may be given a larger budget.
       step();
       keep_time();
       const bool end = progress() >= 1;
       const bool best = look(end);
       if (end) finish();
+      state_.finished = end;
       const bool stop = options_.stop && options_.stop();
       const bool late = config_.checkpoint_minutes > 0 &&
                         monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes;

@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""The trainer as its users meet it: vocabulary, run, kill, resume, guards, report.
+
+Usage: train_test.py TERN     (tern-train and tern-tokenizer lie beside it)
+"""
+
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+TERN = Path(sys.argv.pop(1)).resolve() if len(sys.argv) > 1 else None
+STEPS = 60
+TIMES = ("seconds", "tokens_per_second")
+
+
+def tern(*words, **more):
+    return subprocess.run([TERN, *map(str, words)], capture_output=True, text=True, timeout=300,
+                          **more)
+
+
+def make_text(seed, stories):
+    """Sentences of a small grammar: a model can learn them in seconds."""
+    draw = random.Random(seed)
+    who = ["the cat", "a small dog", "Anna", "the old man", "my sister"]
+    does = ["sees", "finds", "likes", "draws", "hides"]
+    what = ["a red ball", "the moon", "two birds", "a long letter", "7 apples", "ねこ"]
+    story = lambda: " ".join(f"{draw.choice(who)} {draw.choice(does)} {draw.choice(what)}."
+                             for _ in range(draw.randint(3, 9)))
+    return "\n<|end|>\n".join(story() for _ in range(stories)) + "\n"
+
+
+CONFIG = """
+[model]
+architecture = "bitnet-b1.58"
+weights = "b1.58"
+hidden = 32
+ffn = 64
+layers = 2
+heads = 4
+kv_heads = 2
+[tokenizer]
+path = "vocabulary"
+[data]
+train = ["text.txt"]
+separator = "<|end|>"
+holdout = 0.05
+[training]
+out = "run"
+seed = 5
+sequence = 32
+batch = 2
+accumulate = 2
+tokens = {tokens}
+threads = 1
+[schedule]
+learning_rate = 6e-3
+second_learning_rate = 4e-3
+warmup_steps = 5
+[evaluate]
+every = 10
+tokens = 512
+sample_every = 20
+sample_tokens = 12
+prompts = ["the cat", "Anna"]
+[checkpoint]
+every = 7
+keep = 2
+"""
+
+
+class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = Path(tempfile.mkdtemp())
+        cls.text = cls.folder / "text.txt"
+        cls.text.write_text(make_text(1, 400))
+        cls.config = cls.folder / "run.toml"
+        cls.config.write_text(CONFIG.format(tokens=STEPS * 128))
+        made = tern("tokenizer", "train", cls.text, "--size", 320, "--separator", "<|end|>",
+                    "--coverage", 1.0, "--out", cls.folder / "vocabulary")
+        assert made.returncode == 0, made.stderr
+        # What every other run is compared with.
+        cls.whole = cls.folder / "whole"
+        done = cls.start("whole")
+        assert done.returncode == 0, done.stderr
+        cls.done = done
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    @classmethod
+    def words(cls, name, *more):
+        return ["train", cls.config, "--set", f"training.out={cls.folder / name}", *more]
+
+    @classmethod
+    def start(cls, name, *more, **how):
+        return tern(*cls.words(name, *more), **how)
+
+    def lines(self, name):
+        """metrics.jsonl without what depends on the clock."""
+        lines = []
+        for line in (self.folder / name / "metrics.jsonl").read_text().splitlines():
+            entry = json.loads(line)
+            for key in TIMES:
+                entry.pop(key, None)
+            lines.append(entry)
+        return lines
+
+    def assert_same_run(self, name):
+        expected, found = self.lines("whole"), self.lines(name)
+        for a, b in zip(expected, found):
+            self.assertEqual(a, b)
+        self.assertEqual(len(expected), len(found))
+        newest = f"checkpoints/step-{STEPS:08}"
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            self.assertEqual((self.whole / newest / file).read_bytes(),
+                             (self.folder / name / newest / file).read_bytes(), file)
+
+    def refused(self, run, *words, status=1):
+        self.assertEqual((run.returncode, run.stdout), (status, ""), run.stderr)
+        last = run.stderr.splitlines()[-1]
+        self.assertTrue(last.startswith("tern-train: "), run.stderr)
+        for word in words:
+            self.assertIn(str(word), last)
+
+    def test_what_a_run_writes(self):
+        lines = self.lines("whole")
+        steps = [line for line in lines if line["kind"] == "step"]
+        self.assertEqual([line["step"] for line in steps], list(range(1, STEPS + 1)))
+        self.assertLess(steps[-1]["loss"], steps[0]["loss"] - 1)
+        held = [line for line in lines if line["kind"] == "held_out"]
+        self.assertEqual([line["step"] for line in held], list(range(0, STEPS + 1, 10)))
+        self.assertLess(held[-1]["loss"], held[0]["loss"] - 1)
+        final = [line for line in lines if line["kind"] == "final"]
+        self.assertEqual(len(final), 1)
+        self.assertIn(f"{final[0]['bits_per_byte']:.4f} bits per byte", self.done.stdout)
+        layers = [line for line in lines if line["kind"] == "weights"][-1]["layers"]
+        self.assertEqual(len(layers), 14)
+        for layer in layers:
+            self.assertAlmostEqual(layer["minus"] + layer["zero"] + layer["plus"], 1)
+            self.assertGreater(layer["flipped"], 0)
+        samples = [line for line in lines if line["kind"] == "sample"]
+        self.assertEqual(len(samples), 2 * (STEPS // 20 + 1))
+        kept = sorted(p.name for p in (self.whole / "checkpoints").iterdir())
+        best = os.readlink(self.whole / "checkpoints/best")
+        self.assertEqual(os.readlink(self.whole / "checkpoints/latest"), f"step-{STEPS:08}")
+        self.assertLessEqual(len([n for n in kept if n.startswith("step-")]), 3)
+        self.assertIn(best, kept)
+        self.assertEqual([n for n in kept if n.startswith(".")], [])
+        self.assertEqual(len(list(self.whole.glob("events.out.tfevents.*"))), 1)
+
+    def test_bits_per_byte_is_the_loss_over_the_text(self):
+        index = json.loads((self.whole / "data/index.json").read_text())
+        held = index["splits"]["held_out"]
+        final = [line for line in self.lines("whole") if line["kind"] == "final"][0]
+        expected = final["loss"] / 0.6931471805599453 * held["tokens"] / held["text_bytes"]
+        self.assertAlmostEqual(final["bits_per_byte"], expected, places=9)
+
+    def test_every_command_reads_a_checkpoint(self):
+        checkpoint = self.whole / "checkpoints/latest"
+        prompt = "the cat likes the moon. Anna finds 7 apples."
+        scored = json.loads(tern("score", checkpoint, "-p", prompt, "--json").stdout)
+        gguf = self.folder / "whole.gguf"
+        for words in (("verify", checkpoint), ("inspect", checkpoint),
+                      ("convert", checkpoint, gguf), ("verify", gguf)):
+            done = tern(*words)
+            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(json.loads(tern("score", gguf, "-p", prompt, "--json").stdout)["tokens"],
+                         scored["tokens"])
+        written = tern("run", gguf, "-p", "the cat", "-n", 12, "--temp", 0)
+        self.assertEqual(written.returncode, 0, written.stderr)
+        # The held-out loss, told by the engine: the model has learnt the grammar.
+        mean = sum(t["logprob"] for t in scored["tokens"] if t.get("logprob") is not None)
+        self.assertGreater(mean / len(scored["tokens"]), -3.5)
+
+    def test_killed_at_any_moment_and_resumed(self):
+        draw = random.Random()
+        killed = 0
+        for attempt in range(200):
+            run = subprocess.Popen([TERN, *map(str, self.words("killed", "--resume"))],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            try:
+                # While text is made, while steps run, while checkpoints are written.
+                run.wait(draw.uniform(0.2, 3.0) if killed < 5 else 300)
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGKILL)
+                killed += 1
+            out, errors = run.communicate()
+            if run.returncode == 0:
+                break
+            self.assertEqual(run.returncode, -signal.SIGKILL, errors)
+        else:
+            self.fail("200 starts did not finish the run")
+        if killed == 0:
+            self.skipTest("the run ended before it could be killed")
+        self.assert_same_run("killed")
+
+    def test_killed_between_two_steps_and_resumed(self):
+        """Not by chance: after a step that is behind its last checkpoint."""
+        run = subprocess.Popen([TERN, *map(str, self.words("behind"))], stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+        metrics = self.folder / "behind/metrics.jsonl"
+        while run.poll() is None:
+            text = metrics.read_text() if metrics.exists() else ""
+            if '"step":25,' in text:
+                break
+            time.sleep(0.002)
+        run.kill()
+        run.wait()
+        done = self.start("behind", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_same_run("behind")
+
+    def test_signals_checkpoint_and_stop(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            name = f"stopped-{number}"
+            run = subprocess.Popen([TERN, *map(str, self.words(name))], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True)
+            metrics = self.folder / name / "metrics.jsonl"
+            while run.poll() is None and not (metrics.exists() and
+                                              '"step":3,' in metrics.read_text()):
+                time.sleep(0.002)
+            run.send_signal(number)
+            out, errors = run.communicate(timeout=100)
+            self.assertEqual(run.returncode, 0, errors)
+            if "--resume" not in errors:
+                continue  # It had finished before the signal came.
+            done = self.start(name, "--resume")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("going on from", done.stderr)
+            self.assert_same_run(name)
+
+    def test_a_folder_that_holds_a_run_is_not_overwritten(self):
+        before = (self.whole / "metrics.jsonl").read_bytes()
+        self.refused(self.start("whole"), self.whole, "--resume", status=2)
+        self.refused(self.start("whole", "--resume", "--set", "model.layers=3"), "model.layers",
+                     status=2)
+        self.refused(self.start("whole", "--resume", "--set", "training.seed=6"), "training.seed",
+                     status=2)
+        self.assertEqual((self.whole / "metrics.jsonl").read_bytes(), before)
+        again = self.start("whole", "--resume")  # Finished already: says so again.
+        self.assertEqual((again.returncode, again.stdout), (0, self.done.stdout))
+        self.assertEqual((self.whole / "metrics.jsonl").read_bytes(), before)
+
+    def test_another_vocabulary_does_not_fit(self):
+        other = self.folder / "other"
+        made = tern("tokenizer", "train", self.text, "--size", 300, "--out", other,
+                    "--coverage", 0.99)
+        self.assertEqual(made.returncode, 0, made.stderr)
+        shutil.copytree(self.whole, self.folder / "fits", symlinks=True)
+        self.refused(self.start("fits", "--resume", "--set", f"tokenizer.path={other}"),
+                     "model.embed_tokens.weight", "300x32", "320x32")
+        done = self.start("fits", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_refusals(self):
+        for words, seen in ((("--set", "model.hiden=3"), ("model.hiden", "model.hidden")),
+                            (("--set", "training.tokens=0"), ("tokens", "minutes")),
+                            (("--set", "data.train=nowhere.txt"), ("nowhere.txt",)),
+                            (("--set", "training.batch=100000"), ("tokens", "one step")),
+                            (("--set", "tokenizer.path=nowhere"), ("nowhere",))):
+            run = self.start("refused", *words)
+            self.assertIn(run.returncode, (1, 2))
+            self.refused(run, *seen, status=run.returncode)
+        self.refused(tern("train", self.folder / "none.toml"), "none.toml")
+
+    def poison(self, name):
+        """A copy of the whole run, as of an earlier step, with a NaN in layer 1."""
+        copy = self.folder / name
+        stopped = self.start(name, "--set", "training.tokens=1280")
+        self.assertEqual(stopped.returncode, 0, stopped.stderr)
+        file = copy / "checkpoints/latest/model.safetensors"
+        data = bytearray(file.read_bytes())
+        size = struct.unpack("<Q", data[:8])[0]
+        header = json.loads(data[8:8 + size])
+        begin = header["model.layers.1.mlp.ffn_sub_norm.weight"]["data_offsets"][0]
+        data[8 + size + begin:8 + size + begin + 4] = struct.pack("<f", float("nan"))
+        file.write_bytes(data)
+        return copy
+
+    def test_a_loss_that_is_not_finite_stops_the_run(self):
+        copy = self.poison("poisoned")
+        before = sorted(p.name for p in (copy / "checkpoints").iterdir())
+        self.refused(self.start("poisoned", "--resume"), "step 11", "nan", "model.layers.1")
+        self.assertEqual(sorted(p.name for p in (copy / "checkpoints").iterdir()), before)
+
+    def test_spikes_are_counted_and_skipped(self):
+        done = self.start("spiky", "--set", "guards.spike=0.05")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        steps = [line for line in self.lines("spiky") if line["kind"] == "step"]
+        skipped = [line for line in steps if line["skipped"]]
+        self.assertGreater(len(skipped), 0)
+        self.assertIn(f"{len(skipped)} steps were skipped", done.stderr)
+        self.assertEqual(json.loads((self.folder / "spiky/checkpoints/latest/trainer.json")
+                                    .read_text())["skipped"], len(skipped))
+
+    def test_a_full_disk_loses_no_checkpoint(self):
+        """A limit on file sizes stands in for it: writing fails in the middle of a checkpoint."""
+        run = self.start("full", "--set", "training.tokens=1280")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        model = self.folder / "full/checkpoints/latest/model.safetensors"
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            size = model.stat().st_size + 1000  # The optimizer's file is twice as large.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+        before = sorted(p.name for p in (self.folder / "full/checkpoints").iterdir())
+        stopped = self.start("full", "--resume", preexec_fn=limit, restore_signals=False)
+        self.refused(stopped, "optimizer.safetensors", "cannot write")
+        self.assertEqual(sorted(p.name for p in (self.folder / "full/checkpoints").iterdir()),
+                         before)
+        done = self.start("full", "--resume")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len([x for x in self.lines("full") if x["kind"] == "step"]), STEPS)
+
+    def test_baselines_differ_by_one_word(self):
+        for word in ("fp", "b1"):
+            done = self.start(word, "--set", f"model.weights={word}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            checkpoint = self.folder / word / "checkpoints/latest"
+            scored = tern("score", checkpoint, "-p", "Anna likes 7 apples.")
+            self.assertEqual(scored.returncode, 0, scored.stderr)
+        page = self.folder / "report.html"
+        report = tern("train", "report", self.whole, self.folder / "fp", self.folder / "b1", "-o",
+                      page)
+        self.assertEqual((report.returncode, report.stdout), (0, f"{page}\n"), report.stderr)
+        html = page.read_text()
+        for word in ("<svg", "model.weights", "b1.58", "fp", "the cat"):
+            self.assertIn(word, html)
+        self.assertNotRegex(html, r'(?:src|href)="?http')
+
+    def test_time_budget(self):
+        start = time.monotonic()
+        done = self.start("timed", "--minutes", 0.03)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertLess(time.monotonic() - start, 120)
+        rates = [line["learning_rate"] for line in self.lines("timed") if line["kind"] == "step"]
+        self.assertLess(rates[-1], 1e-3)  # The schedule ends with the time.
+        self.assertRegex(done.stdout, re.compile(r"^\d+ steps, \d+ tokens, held-out loss"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
