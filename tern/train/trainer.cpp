@@ -56,6 +56,7 @@ class Trainer {
     stepper_.emplace(config_);
     if (checkpoint) {
       state_ = folder_.read(*checkpoint, *stepper_, digits_);
+      if (state_.finished && progress() >= 1) return result(true);
       notify(options_.notice, fmt::format("going on from {}", checkpoint->string()));
     }
     metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
