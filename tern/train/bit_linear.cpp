@@ -1,12 +1,7 @@
 // The product with its straight-through gradient, and the module around it.
 #include "tern/train/bit_linear.h"
 
-#include <ATen/Parallel.h>
-
-#include <algorithm>
-#include <array>
 #include <cmath>
-#include <limits>
 
 #include "tern/base/error.h"
 
@@ -17,20 +12,13 @@ using torch::Tensor;
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Rows times a scale each, in the type of the product.
-Tensor scaled_rows(const Tensor& rows, const Tensor& scales, torch::Dtype type) {
-  return (scales.defined() ? rows * scales : rows).to(type);
-}
-
 struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
   static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& w,
                         const WeightFormat& format, double lambda, torch::Dtype type) {
     const bool quantised = format.kind != WeightKind::kFullPrecision && lambda > 0;
     const Scaled a = quantised ? quantize_activations(x, lambda, type) : Scaled{x.to(type), {}};
     const Scaled b = quantised ? quantize_weights(w, format, lambda, type) : Scaled{w.to(type), {}};
-    Tensor y = torch::mm(a.values, b.values.t()).to(torch::kFloat32);
-    if (a.scales.defined()) y.mul_(a.scales);
-    if (b.scales.defined()) y.mul_(b.scales);
+    const Tensor y = scaled(torch::mm(a.values, b.values.t()), a.scales, b.scales, torch::kFloat32);
     context->save_for_backward({a.values, a.scales, b.values, b.scales});
     return y;
   }
@@ -44,90 +32,14 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
     const torch::Dtype type = a.scalar_type();
     const Tensor dy = gradients[0];
     // A scale of the whole matrix is taken out of the product; one per row belongs to dy's columns.
-    const bool one_scale = b_scales.defined() && b_scales.dim() == 0;
-    Tensor dx =
-        torch::mm(scaled_rows(dy, one_scale ? Tensor() : b_scales, type), b).to(torch::kFloat32);
-    if (one_scale) dx.mul_(b_scales);
-    const Tensor dw = torch::mm(scaled_rows(dy, a_scales, type).t(), a).to(torch::kFloat32);
+    const bool one = b_scales.defined() && b_scales.dim() == 0;
+    const Tensor left = scaled(dy, Tensor(), one ? Tensor() : b_scales, type);
+    const Tensor dx =
+        scaled(torch::mm(left, b), Tensor(), one ? b_scales : Tensor(), torch::kFloat32);
+    const Tensor right = a_scales.defined() ? scaled(dy, a_scales, Tensor(), type) : left;
+    const Tensor dw = torch::mm(right.t(), a).to(torch::kFloat32);
     return {dx, dw, Tensor(), Tensor(), Tensor()};
   }
-};
-
-// Sums of a row in lanes, so that they vectorise.
-template <typename Term>
-float lane_sum(std::int64_t n, Term&& term) {
-  constexpr std::int64_t kLanes = 16;
-  std::array<float, kLanes> lanes{};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (std::int64_t j = 0; j < kLanes; ++j) lanes[static_cast<std::size_t>(j)] += term(i + j);
-  }
-  for (; i < n; ++i) lanes[static_cast<std::size_t>(i % kLanes)] += term(i);
-  float sum = 0;
-  for (const float lane : lanes) sum += lane;
-  return sum;
-}
-
-// y = x * r * w with r = 1 / sqrt(mean(x^2) + eps). Backward: with h = dy * w,
-// dx = r * (h - x * r^2 * mean(h * x)), dw = sum over rows of dy * x * r.
-struct RmsNorm : torch::autograd::Function<RmsNorm> {
-  static Tensor forward(AutogradContext* context, const Tensor& x, const Tensor& w, double eps) {
-    const std::int64_t rows = x.size(0), n = x.size(1);
-    Tensor y = torch::empty_like(x);
-    Tensor inverse = torch::empty({rows}, x.options());
-    const float* in = x.data_ptr<float>();
-    const float* weight = w.data_ptr<float>();
-    float* out = y.data_ptr<float>();
-    float* r_of = inverse.data_ptr<float>();
-    at::parallel_for(0, rows, grain(n), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        const float* xr = in + t * n;
-        const float square = lane_sum(n, [&](std::int64_t i) { return xr[i] * xr[i]; });
-        const float r = 1.0f / std::sqrt(square / static_cast<float>(n) + static_cast<float>(eps));
-        r_of[t] = r;
-        for (std::int64_t i = 0; i < n; ++i) out[t * n + i] = xr[i] * r * weight[i];
-      }
-    });
-    context->save_for_backward({x, w, inverse});
-    return y;
-  }
-
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
-    const variable_list saved = context->get_saved_variables();
-    const Tensor& x = saved[0];
-    const Tensor& w = saved[1];
-    const Tensor dy = gradients[0].contiguous();
-    const std::int64_t rows = x.size(0), n = x.size(1);
-    Tensor dx = torch::empty_like(x);
-    // Partial sums of a fixed number of row blocks: the same result for every number of threads.
-    constexpr std::int64_t kBlocks = 16;
-    Tensor partial = torch::zeros({kBlocks, n}, x.options());
-    const float* in = x.data_ptr<float>();
-    const float* weight = w.data_ptr<float>();
-    const float* g = dy.data_ptr<float>();
-    const float* r_of = saved[2].data_ptr<float>();
-    float* out = dx.data_ptr<float>();
-    float* sums = partial.data_ptr<float>();
-    at::parallel_for(0, kBlocks, 1, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t block = begin; block < end; ++block) {
-        float* dw = sums + block * n;
-        for (std::int64_t t = rows * block / kBlocks; t < rows * (block + 1) / kBlocks; ++t) {
-          const float* xr = in + t * n;
-          const float* gr = g + t * n;
-          const float r = r_of[t];
-          const float dot = lane_sum(n, [&](std::int64_t i) { return gr[i] * weight[i] * xr[i]; });
-          const float pull = r * r * dot / static_cast<float>(n);
-          for (std::int64_t i = 0; i < n; ++i) {
-            out[t * n + i] = r * (gr[i] * weight[i] - xr[i] * pull);
-            dw[i] += gr[i] * xr[i] * r;
-          }
-        }
-      }
-    });
-    return {dx, partial.sum(0), Tensor()};
-  }
-
-  static std::int64_t grain(std::int64_t n) { return std::max<std::int64_t>(1, 32768 / n); }
 };
 
 // The Linear layers below `module`, in the order of its registry.
@@ -188,11 +100,6 @@ Tensor quantized_linear(const Tensor& x, const Tensor& w, const WeightFormat& fo
   auto shape = x.sizes().vec();
   shape.back() = w.size(0);
   return y.view(shape);
-}
-
-Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
-  const Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
-  return RmsNorm::apply(rows, weight, eps).view(x.sizes());
 }
 
 BitLinearImpl::BitLinearImpl(const BitLinearOptions& options_) : options(options_) { reset(); }

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/train/fused_ops.h"
 #include "tern/train/quantize_ops.h"
 
 namespace tern::train {
@@ -67,9 +68,6 @@ TORCH_MODULE(BitLinear);
 torch::Tensor quantized_linear(const torch::Tensor& x, const torch::Tensor& w,
                                const WeightFormat& format, double lambda,
                                torch::Dtype product_type);
-
-// x / rms(x) * weight over the last dimension; differentiable. float32.
-torch::Tensor rms_norm(const torch::Tensor& x, const torch::Tensor& weight, double eps);
 
 // Which Linear layers to change, by their name within the model ("0", "encoder.3").
 using LayerFilter = std::function<bool(const std::string& name, const torch::nn::LinearImpl&)>;

@@ -148,7 +148,7 @@ TEST(QuantizeOps, ThreadsDoNotChangeTheResult) {
   EXPECT_TRUE(torch::equal(one.scales, three.scales));
 }
 
-TEST(RmsNormFunction, OutputAndGradientsAreTheFormulas) {
+TEST(FusedOps, RmsNormIsTheFormula) {
   torch::manual_seed(5);
   const Tensor x = torch::randn({7, 3, 50}), w = torch::rand({50}) + 0.5,
                dy = torch::randn({7, 3, 50});
@@ -161,6 +161,37 @@ TEST(RmsNormFunction, OutputAndGradientsAreTheFormulas) {
   EXPECT_LT(difference(y1, y2), 1e-6);
   EXPECT_LT(difference(x1.grad(), x2.grad()), 1e-5);
   EXPECT_LT(difference(w1.grad(), w2.grad()), 1e-5);
+}
+
+TEST(FusedOps, SquaredReluGateIsTheFormula) {
+  torch::manual_seed(8);
+  const Tensor g = torch::randn({4, 5, 30}), u = torch::randn({4, 5, 30}),
+               dy = torch::randn({4, 5, 30});
+  const Tensor g1 = g.clone().requires_grad_(true), u1 = u.clone().requires_grad_(true);
+  squared_relu_gate(g1, u1).backward(dy);
+  const Tensor g2 = g.clone().requires_grad_(true), u2 = u.clone().requires_grad_(true);
+  const Tensor y2 = torch::relu(g2).square() * u2;
+  y2.backward(dy);
+  EXPECT_LT(difference(squared_relu_gate(g, u), y2), 1e-6);
+  EXPECT_LT(difference(g1.grad(), g2.grad()), 1e-6);
+  EXPECT_LT(difference(u1.grad(), u2.grad()), 1e-6);
+}
+
+TEST(FusedOps, RotatedHeadsIsTheFormula) {
+  torch::manual_seed(9);
+  const Tensor x = torch::randn({2, 7, 24}), dy = torch::randn({2, 3, 7, 8});
+  const Tensor angles = torch::rand({7, 4}) * 6;
+  const RopeTables rope{angles.cos(), angles.sin()};
+  const Tensor x1 = x.clone().requires_grad_(true), x2 = x.clone().requires_grad_(true);
+  const Tensor y1 = rotated_heads(x1, 3, rope);
+  y1.backward(dy);
+  const Tensor apart = x2.view({2, 7, 3, 8}).transpose(1, 2);
+  const auto halves = apart.chunk(2, -1);
+  const Tensor cos = torch::cat({rope.cos, rope.cos}, 1), sin = torch::cat({rope.sin, rope.sin}, 1);
+  const Tensor y2 = apart * cos + torch::cat({-halves[1], halves[0]}, -1) * sin;
+  y2.backward(dy);
+  EXPECT_LT(difference(y1, y2), 1e-6);
+  EXPECT_LT(difference(x1.grad(), x2.grad()), 1e-6);
 }
 
 TEST(BitLinearModule, IsAModuleAsOthersAre) {

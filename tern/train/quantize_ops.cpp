@@ -49,6 +49,28 @@ inline void store(float v, at::BFloat16* out) {
   out->x = static_cast<std::uint16_t>(bits >> 16);
 }
 
+inline float load(const float* in) { return *in; }
+inline float load(const at::BFloat16* in) {
+  const std::uint32_t bits = std::uint32_t{in->x} << 16;
+  float v;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+}
+
+template <typename From, typename To>
+void scale_row(const From* in, std::int64_t n, float scale, const float* each, To* out) {
+  if (each == nullptr) {
+    for (std::int64_t i = 0; i < n; ++i) store(load(in + i) * scale, out + i);
+  } else {
+    for (std::int64_t i = 0; i < n; ++i) store(load(in + i) * scale * each[i], out + i);
+  }
+}
+
+// Rows that one thread should take at least, so that starting it is worth it.
+std::int64_t grain(std::int64_t cols) {
+  return std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(cols, 1));
+}
+
 template <typename T>
 void quantize_row(const float* x, std::int64_t n, float lambda, T* out, float* scale) {
   const float most = std::max(absolute_maximum(x, n), kSmallest);
@@ -111,10 +133,9 @@ std::vector<float> for_each_run(const torch::Tensor& w, const WeightFormat& form
               "weights of shape ", w.sizes(), " found, expected a contiguous float32 matrix");
   const std::int64_t rows = w.size(0), cols = w.size(1);
   const float* data = w.data_ptr<float>();
-  const std::int64_t grain = std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(cols, 1));
   if (format.scale == ScaleKind::kTensor) {
     std::vector<Means> by_row(static_cast<std::size_t>(rows));
-    at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, rows, grain(cols), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
         by_row[static_cast<std::size_t>(r)].add(data + r * cols, cols);
       }
@@ -125,7 +146,7 @@ std::vector<float> for_each_run(const torch::Tensor& w, const WeightFormat& form
       all.magnitude += m.magnitude;
     }
     const DigitRule rule(all, rows * cols, format.kind);
-    at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, rows, grain(cols), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) visit(r, 0, cols, rule);
     });
     return {rule.scale};
@@ -134,7 +155,7 @@ std::vector<float> for_each_run(const torch::Tensor& w, const WeightFormat& form
   TORCH_CHECK(width > 0 && cols % width == 0, "groups of ", width, " columns found in rows of ",
               cols, ", expected a whole number of them");
   std::vector<float> scales(static_cast<std::size_t>(rows * (cols / width)));
-  at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
+  at::parallel_for(0, rows, grain(cols), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t c = 0; c < cols; c += width) {
         Means m;
@@ -187,9 +208,8 @@ Scaled quantize_activations(const torch::Tensor& x, double lambda, torch::Dtype 
   if (lambda >= 1) out.scales = torch::empty({rows, 1}, x.options());
   const float* from = x.data_ptr<float>();
   float* scales = out.scales.defined() ? out.scales.data_ptr<float>() : nullptr;
-  const std::int64_t grain = std::max<std::int64_t>(1, 32768 / std::max<std::int64_t>(cols, 1));
   const auto run = [&](auto* to) {
-    at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    at::parallel_for(0, rows, grain(cols), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
         quantize_row(from + r * cols, cols, static_cast<float>(lambda), to + r * cols,
                      scales == nullptr ? nullptr : scales + r);
@@ -210,6 +230,38 @@ Scaled quantize_weights(const torch::Tensor& w, const WeightFormat& format, doub
   return type == torch::kBFloat16
              ? quantize_weights_as<at::BFloat16>(w, format, static_cast<float>(lambda), type)
              : quantize_weights_as<float>(w, format, static_cast<float>(lambda), type);
+}
+
+torch::Tensor scaled(const torch::Tensor& m, const torch::Tensor& rows, const torch::Tensor& cols,
+                     torch::Dtype type) {
+  if (!rows.defined() && !cols.defined()) return m.to(type);
+  const torch::Tensor from = m.contiguous();
+  torch::Tensor out = torch::empty(from.sizes(), from.options().dtype(type));
+  const std::int64_t n = from.size(1);
+  const float* by_row = rows.defined() ? rows.data_ptr<float>() : nullptr;
+  const bool one = cols.defined() && cols.dim() == 0;
+  const float all = one ? cols.item<float>() : 1.0f;
+  const float* by_col = cols.defined() && !one ? cols.data_ptr<float>() : nullptr;
+  const auto run = [&](const auto* in, auto* to) {
+    at::parallel_for(0, from.size(0), grain(n), [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t r = begin; r < end; ++r) {
+        scale_row(in + r * n, n, by_row == nullptr ? all : by_row[r] * all, by_col, to + r * n);
+      }
+    });
+  };
+  const auto run_from = [&](const auto* in) {
+    if (type == torch::kBFloat16) {
+      run(in, out.data_ptr<at::BFloat16>());
+    } else {
+      run(in, out.data_ptr<float>());
+    }
+  };
+  if (from.scalar_type() == torch::kBFloat16) {
+    run_from(from.data_ptr<at::BFloat16>());
+  } else {
+    run_from(from.data_ptr<float>());
+  }
+  return out;
 }
 
 torch::Tensor weight_digits(const torch::Tensor& w, const WeightFormat& format) {

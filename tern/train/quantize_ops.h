@@ -40,6 +40,12 @@ Scaled quantize_activations(const torch::Tensor& x, double lambda, torch::Dtype 
 Scaled quantize_weights(const torch::Tensor& w, const WeightFormat& format, double lambda,
                         torch::Dtype type);
 
+// `m` (rows, cols) as `type`, times the scale of its row and of its column. `rows`: (rows, 1) or
+// undefined; `cols`: () for all, (cols), or undefined. One pass where libtorch's operators take
+// four.
+torch::Tensor scaled(const torch::Tensor& m, const torch::Tensor& rows, const torch::Tensor& cols,
+                     torch::Dtype type);
+
 // The digits alone, int8 (rows, cols): for statistics and flip rates. Not for kFullPrecision.
 torch::Tensor weight_digits(const torch::Tensor& w, const WeightFormat& format);
 

@@ -30,15 +30,6 @@ std::string module_name(const arch::ModelConfig& config, arch::TensorRole role) 
   return path.substr(path.rfind('.') + 1);
 }
 
-Tensor rotate_half(const Tensor& x) {
-  const auto halves = x.chunk(2, -1);
-  return torch::cat({-halves[1], halves[0]}, -1);
-}
-
-Tensor apply_rope(const Tensor& x, const RopeTables& rope) {
-  return x * rope.cos + rotate_half(x) * rope.sin;
-}
-
 void refuse_unless(bool right, const char* what) {
   if (!right) {
     throw Error(ErrorCode::kUnsupported,
@@ -76,8 +67,7 @@ RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence) {
   const Tensor frequencies = torch::pow(config.rope_theta, -exponent);
   const Tensor angles =
       torch::arange(sequence, torch::kFloat64).unsqueeze(1) * frequencies.unsqueeze(0);
-  const Tensor both = torch::cat({angles, angles}, 1);
-  return {both.cos().to(torch::kFloat32), both.sin().to(torch::kFloat32)};
+  return {angles.cos().to(torch::kFloat32), angles.sin().to(torch::kFloat32)};
 }
 
 Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, torch::Dtype type) {
@@ -102,17 +92,12 @@ AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
   o_proj_ = register_module("o_proj", linear(o, c.q_width(), c.hidden));
 }
 
-// (batch, sequence, count * head_dim) -> (batch, count, sequence, head_dim)
-Tensor AttentionImpl::heads(const Tensor& x, std::int64_t count) const {
-  return x.view({x.size(0), x.size(1), count, -1}).transpose(1, 2);
-}
-
 Tensor AttentionImpl::forward(const Tensor& x, const RopeTables& rope) {
   const std::int64_t batch = x.size(0), sequence = x.size(1);
   const std::int64_t count = size(options_.config.heads), kv = size(options_.config.kv_heads);
-  const Tensor q = apply_rope(heads(q_proj_(x), count), rope);
-  Tensor k = apply_rope(heads(k_proj_(x), kv), rope);
-  Tensor v = heads(v_proj_(x), kv);
+  const Tensor q = rotated_heads(q_proj_(x), count, rope);
+  Tensor k = rotated_heads(k_proj_(x), kv, rope);
+  Tensor v = v_proj_(x).view({batch, sequence, kv, -1}).transpose(1, 2);
   if (kv < count) {  // Each key head serves a run of query heads.
     k = k.repeat_interleave(count / kv, 1);
     v = v.repeat_interleave(count / kv, 1);
@@ -136,10 +121,10 @@ FeedForwardImpl::FeedForwardImpl(const TransformerOptions& o) : options_(o) {
 
 Tensor FeedForwardImpl::forward(const Tensor& x) {
   const Tensor gate = gate_proj_(x);
-  const Tensor active = options_.config.activation == arch::GateActivation::kReluSquared
-                            ? torch::relu(gate).square()
-                            : torch::silu(gate);
-  const Tensor y = active * up_proj_(x);
+  const Tensor up = up_proj_(x);
+  const Tensor y = options_.config.activation == arch::GateActivation::kReluSquared
+                       ? squared_relu_gate(gate, up)
+                       : torch::silu(gate) * up;
   return down_proj_(sub_norm_ ? sub_norm_(y) : y);
 }
 

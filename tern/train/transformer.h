@@ -40,11 +40,7 @@ class RmsNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(RmsNorm);
 
-// cos and sin of every position: (sequence, head_dim), the second half repeating the first
-// (rotate-half, as Hugging Face's Llama).
-struct RopeTables {
-  torch::Tensor cos, sin;
-};
+// The angles of positions 0 ... sequence - 1: position * rope_theta^(-2 i / head_dim).
 RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence);
 
 // Softmax of scores of keys up to one's own position. q: (batch * heads, sequence, head_dim), k and
@@ -58,8 +54,6 @@ class AttentionImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x, const RopeTables& rope);
 
  private:
-  torch::Tensor heads(const torch::Tensor& x, std::int64_t count) const;
-
   TransformerOptions options_;
   BitLinear q_proj_{nullptr}, k_proj_{nullptr}, v_proj_{nullptr}, o_proj_{nullptr};
   RmsNorm sub_norm_{nullptr};
