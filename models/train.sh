@@ -3,7 +3,7 @@
 # Usage: models/train.sh en|ja TEXT...
 #   TEXT are the files of the model's card; what is made lies in $TERN_RUNS (default: runs).
 #   A run that was stopped goes on where it was. $TERN_BIN holds tern and tern-train (default:
-#   build/train/bin, from cmake --preset train). Both runs together take both cores, one thread each.
+#   build/train/bin, from cmake --preset train). The model and its twin train side by side, one thread each.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -33,8 +33,16 @@ train() {
 }
 train fp "$name-fp" >"$runs/$name-fp.log" 2>&1 &
 twin=$!
+trap 'kill $twin 2>/dev/null || true' EXIT
 train b1.58 "$name"
 wait $twin
+trap - EXIT
+for run in "$name" "$name-fp"; do  # A run that was stopped ends without an error.
+  grep -q '"kind":"final"' "$runs/$run/metrics.jsonl" || {
+    echo "train.sh: $runs/$run was stopped before its end; the same command goes on" >&2
+    exit 1
+  }
+done
 
 "$bin/tern" convert "$runs/$name/checkpoints/latest" "$runs/$name.gguf" --type TQ2_0 --embedding-type F16
 "$bin/tern" convert "$runs/$name-fp/checkpoints/latest" "$runs/$name-fp.gguf" --type F16 --embedding-type F16

@@ -14,6 +14,7 @@
 #include "tern/base/aligned_buffer.h"
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/base/file_lock.h"
 #include "tern/base/json.h"
 #include "tern/base/mapped_file.h"
 #include "tern/base/system.h"

@@ -1,5 +1,5 @@
-// The program `tern-tokenizer`, apart from tern-train because SentencePiece and libtorch cannot live
-// in one process (tern/corpus/CMakeLists.txt).
+// The program `tern-tokenizer`, apart from tern-train because SentencePiece and libtorch cannot
+// live in one process (tern/corpus/CMakeLists.txt).
 #include <array>
 
 #include "tern/cli/console.h"

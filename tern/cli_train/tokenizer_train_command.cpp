@@ -27,7 +27,7 @@ int run_tokenizer_train(std::span<const std::string> args) {
   app.add_option("--coverage", options.character_coverage,
                  "share of all characters that get a piece; the others are written as bytes")
       ->capture_default_str()
-      ->check(CLI::Range(0.9, 1.0));
+      ->check(CLI::Range(0.98, 1.0));
   parse(app, args);
   corpus::train_tokenizer(options, out, stderr_notice());
   fmt::print("{}\n", out);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "tern/base/error.h"
 #include "tern/base/system.h"
 #include "tern/cli/console.h"
 #include "tern/cli_train/command.h"
@@ -71,10 +72,9 @@ int run_train(std::span<const std::string> args) {
   app.add_flag("--resume", resume, "go on from the run's newest checkpoint");
   parse(app, args);
 
-  train::TrainConfig config = train::load_config(file, overrides);
   if (minutes > 0) {
-    config.minutes = minutes;
-    config.tokens = 0;
+    overrides.push_back(fmt::format("training.minutes={}", minutes));
+    overrides.emplace_back("training.tokens=0");
   }
   keep_freed_memory();
   const InterruptGuard interrupts(true);
@@ -90,15 +90,17 @@ int run_train(std::span<const std::string> args) {
   options.stop = [] { return InterruptGuard::pressed(); };
   train::TrainResult result;
   try {
-    result = train::train(config, options);
-  } catch (...) {
+    result = train::train(train::load_config(file, overrides), options);
+  } catch (const Error& e) {
     live.leave();
+    // The command was right; what its config says is not: exit 1, not 2.
+    if (e.code() == ErrorCode::kBadArgument) throw Error(ErrorCode::kUnsupported, e.what());
     throw;
   }
   live.leave();
   if (!result.finished) {
-    say(fmt::format("stopped after step {}, saved in {}; go on with --resume", result.step,
-                    result.checkpoint.string()));
+    say(fmt::format("stopped after step {}, saved in {}; go on with the same command and --resume",
+                    result.step, result.checkpoint.string()));
     return 0;
   }
   fmt::print("{} steps, {} tokens, held-out loss {:.4f} nats per token, {:.4f} bits per byte\n",

@@ -23,6 +23,16 @@ std::uint64_t largest(std::span<const std::byte> bytes) noexcept {
   return out;
 }
 
+// Not against an adversary: two texts that differ by accident have different sums.
+std::uint64_t mix(std::uint64_t hash, std::span<const std::byte> bytes) noexcept {
+  for (std::size_t i = 0; i < bytes.size(); i += sizeof(std::uint64_t)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + i, std::min(sizeof word, bytes.size() - i));
+    hash = std::rotl(hash ^ word, 29) * 0x9E3779B97F4A7C15u;
+  }
+  return hash;
+}
+
 template <typename Id>
 void widen(const std::byte* from, std::span<std::int64_t> out) noexcept {
   const Id* ids = reinterpret_cast<const Id*>(from);
@@ -57,6 +67,7 @@ TokenShards::TokenShards(const std::filesystem::path& folder, Split split) {
                       std::to_string(index.vocabulary) +
                       " of the vocabulary; remove the folder, and it is made again");
     }
+    content_hash_ = mix(content_hash_, file.bytes());
     files_.push_back(std::move(file));
     starts_.push_back(start);
     start += ids;

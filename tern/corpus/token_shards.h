@@ -42,16 +42,18 @@ class TokenShards {
 
   std::uint64_t tokens() const noexcept { return tokens_; }
   std::uint64_t documents() const noexcept { return documents_; }
-  // Bytes of UTF-8 text behind the tokens: bits per byte divide by it (EVAL: separators count as
+  // Bytes of UTF-8 text behind the tokens: bits per byte divide by it (separators count as
   // tokens predicted, not as bytes).
   std::uint64_t text_bytes() const noexcept { return text_bytes_; }
+  // Of all ids in order: a run that goes on must go on with the same ones.
+  std::uint64_t content_hash() const noexcept { return content_hash_; }
   // Copies ids [begin, begin + out.size()); requires that they exist.
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;
 
  private:
   std::vector<MappedFile> files_;
   std::vector<std::uint64_t> starts_;  // First token of each file.
-  std::uint64_t tokens_ = 0, documents_ = 0, text_bytes_ = 0;
+  std::uint64_t tokens_ = 0, documents_ = 0, text_bytes_ = 0, content_hash_ = 0;
   bool wide_ = false;
 };
 

@@ -30,7 +30,7 @@ struct Int8Rows {
 };
 
 // For each token and group: a = max(max|x|, 1e-5), s = 127 / a (float32), q =
-// clamp(round_half_even(x * s), -128, 127), scale = a / 127 (METHOD: absmax, per token). `out` has
+// clamp(round_half_even(x * s), -128, 127), scale = a / 127 (b1.58: absmax, per token). `out` has
 // been resized to (tokens, cols, group). x holds finite values, row t at x + t * x_stride. Tokens
 // are split among threads.
 void quantize_rows(const KernelTable& k, const float* x, std::size_t x_stride, Int8Rows& out,

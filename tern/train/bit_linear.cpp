@@ -46,16 +46,20 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
 struct Found {
   std::string name;
   torch::nn::Module* parent;
-  std::string key;  // Within the parent.
+  std::string key;    // Within the parent,
+  std::size_t place;  // and its place there, for containers: a Sequential's names are free.
   std::shared_ptr<torch::nn::LinearImpl> layer;
 };
 
 void find_linears(torch::nn::Module& module, const std::string& prefix, const LayerFilter& filter,
                   std::vector<Found>& found) {
+  std::size_t place = 0;
   for (const auto& child : module.named_children()) {
+    const std::size_t here = place++;
     const std::string name = prefix.empty() ? child.key() : prefix + "." + child.key();
     if (auto layer = std::dynamic_pointer_cast<torch::nn::LinearImpl>(child.value())) {
-      if (!filter || filter(name, *layer)) found.push_back({name, &module, child.key(), layer});
+      if (!filter || filter(name, *layer))
+        found.push_back({name, &module, child.key(), here, layer});
     } else {
       find_linears(*child.value(), name, filter, found);
     }
@@ -80,13 +84,12 @@ BitLinear bit_linear_of(const torch::nn::LinearImpl& layer, BitLinearOptions opt
   return made;
 }
 
-// Sequential names its children by their number.
 void put(const Found& found, const BitLinear& made) {
-  const std::size_t index = std::stoul(found.key);
+  const auto place = static_cast<std::ptrdiff_t>(found.place);
   if (auto* sequential = dynamic_cast<torch::nn::SequentialImpl*>(found.parent)) {
-    *(sequential->begin() + static_cast<std::ptrdiff_t>(index)) = torch::nn::AnyModule(made);
+    *(sequential->begin() + place) = torch::nn::AnyModule(made);
   } else if (auto* list = dynamic_cast<torch::nn::ModuleListImpl*>(found.parent)) {
-    *(list->begin() + static_cast<std::ptrdiff_t>(index)) = made.ptr();
+    *(list->begin() + place) = made.ptr();
   }
   found.parent->replace_module(found.key, std::static_pointer_cast<torch::nn::Module>(made.ptr()));
 }

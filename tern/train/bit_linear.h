@@ -1,7 +1,7 @@
 // BitLinear: a linear layer that multiplies int8 activations with ternary (or binary) weights in
 // the forward pass, and trains full-precision latent weights in the backward pass.
 //
-//   BitNet b1.58, arXiv 2402.17764, and its FAQ; b1: arXiv 2310.11453. METHOD section 1.
+//   BitNet b1.58, arXiv 2402.17764, and its training FAQ; b1: arXiv 2310.11453.
 //
 //   x_q = x + (int8(x) - x).detach()      per row: scale max|x| / 127
 //   w_q = w + (ternary(w) - w).detach()   scale mean|W|

@@ -177,6 +177,11 @@ TEST(FusedOps, SquaredReluGateIsTheFormula) {
   EXPECT_LT(difference(u1.grad(), u2.grad()), 1e-6);
 }
 
+TEST(FusedOps, AWrongWidthIsRefused) {
+  EXPECT_THROW(rms_norm(torch::randn({2, 9}), torch::ones({8}), 1e-5), c10::Error);
+  EXPECT_THROW(squared_relu_gate(torch::randn({2, 9}), torch::randn({2, 8})), c10::Error);
+}
+
 TEST(FusedOps, RotatedHeadsIsTheFormula) {
   torch::manual_seed(9);
   const Tensor x = torch::randn({2, 7, 24}), dy = torch::randn({2, 3, 7, 8});
@@ -259,6 +264,18 @@ TEST(ReplaceLinears, ALayerThatWouldGoOnUnchangedIsRefused) {
   const auto names = replace_linears(
       net, [](const std::string& name, const torch::nn::LinearImpl&) { return name != "fc"; });
   EXPECT_EQ(names, (std::vector<std::string>{"body.0", "body.2", "body.3"}));
+}
+
+TEST(ReplaceLinears, ASequentialMayNameItsLayers) {
+  torch::nn::Sequential model;
+  model->push_back("one", torch::nn::Linear(3, 4));
+  model->push_back("0", torch::nn::Linear(4, 2));
+  const auto names = replace_linears(
+      *model, [](const std::string& name, const torch::nn::LinearImpl&) { return name == "0"; });
+  EXPECT_EQ(names, (std::vector<std::string>{"0"}));
+  EXPECT_NE(model[0]->as<torch::nn::Linear>(), nullptr);
+  ASSERT_NE(model[1]->as<BitLinear>(), nullptr);
+  EXPECT_EQ(model->forward(torch::randn({1, 3})).size(1), 2);
 }
 
 TEST(ReplaceLinears, ModuleListsToo) {

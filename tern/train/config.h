@@ -48,9 +48,9 @@ struct TrainConfig {
   arch::ModelConfig model = default_model();
   WeightKind weights = WeightKind::kTernary;
   ScaleKind scale = ScaleKind::kTensor;
-  std::size_t group = 0;   // Columns, for ScaleKind::kGroup.
-  double init_std = 0.02;  // Normal; the two products that write to the residual stream get
-                           // init_std / sqrt(2 * layers).
+  std::size_t group = 0;  // Columns, for ScaleKind::kGroup.
+  double init_std = 0.02;       // Of the first weights: see transformer.h.
+  double sub_norm_init = 0.02;
 
   // [tokenizer]
   std::filesystem::path tokenizer;  // path: what `tern tokenizer train` wrote, or any model's.

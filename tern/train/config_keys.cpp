@@ -278,9 +278,15 @@ constexpr std::array kKeys{
               read_tied,
               write_tied},
     number<&C::init_std>({"model.init_std",
-                          "Standard deviation of the first weights; the two products that write to "
-                          "the residual stream get it divided by sqrt(2 `model.layers`)."},
+                          "Standard deviation of the first weights. Without sub-norms, the two "
+                          "products that write to the residual stream get it divided by "
+                          "sqrt(2 `model.layers`)."},
                          {.min = 0, .max = 10, .above_min = true}),
+    number<&C::sub_norm_init>({"model.sub_norm_init",
+                               "First weights of the norms before each block's last product: "
+                               "small, so that a block begins by adding little to the residual "
+                               "stream."},
+                              {.min = 0, .max = 10}),
 
     path<&C::tokenizer>(
         {"tokenizer.path",

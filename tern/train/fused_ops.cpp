@@ -183,15 +183,22 @@ struct RotatedHeads : torch::autograd::Function<RotatedHeads> {
 }  // namespace
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  TORCH_CHECK(weight.dim() == 1 && weight.is_contiguous() && x.size(-1) == weight.size(0),
+              "rows of ", x.size(-1), " found, expected the norm's ", weight.sizes());
   const Tensor rows = x.reshape({-1, x.size(-1)}).contiguous();
   return RmsNorm::apply(rows, weight, eps).view(x.sizes());
 }
 
 Tensor squared_relu_gate(const Tensor& gate, const Tensor& up) {
+  TORCH_CHECK(gate.sizes() == up.sizes(), "gate of ", gate.sizes(), " and up of ", up.sizes(),
+              " found, expected one shape");
   return SquaredReluGate::apply(gate.contiguous(), up.contiguous());
 }
 
 Tensor rotated_heads(const Tensor& x, std::int64_t heads, const RopeTables& rope) {
+  TORCH_CHECK(
+      x.dim() == 3 && x.size(2) == heads * 2 * rope.cos.size(1) && x.size(1) == rope.cos.size(0),
+      "heads of ", x.sizes(), " found with angles of ", rope.cos.sizes());
   return RotatedHeads::apply(x.contiguous(), heads, rope.cos, rope.sin);
 }
 

@@ -12,7 +12,7 @@
 namespace tern::train {
 namespace {
 
-constexpr float kSmallest = 1e-5f;  // METHOD: clamp(mean|W|), clamp(max|x|).
+constexpr float kSmallest = 1e-5f;  // Least mean|W| and max|x|.
 constexpr std::int64_t kLanes = 16;
 
 // Adding and taking away 1.5 * 2^23 rounds a float below 2^22 to the nearest whole number, ties to

@@ -127,10 +127,11 @@ void write_model(const fs::path& folder, const TrainConfig& config,
                      config.model.arch == arch::ArchitectureId::kLlama;
   if (!plain) json["quantization_config"] = quantization(config);
   write_json(folder / "config.json", json);
-  write_json(folder / "generation_config.json", checkpoint::hf_generation_config(&tokenizer));
   if (fs::is_directory(config.tokenizer)) {
     checkpoint::copy_tokenizer_files(config.tokenizer, folder);
   }
+  // Not that of another model whose tokenizer this is.
+  write_json(folder / "generation_config.json", checkpoint::hf_generation_config(&tokenizer));
   if (!fs::exists(folder / "tokenizer.json")) {
     write_json(folder / "tokenizer.json", checkpoint::tokenizer_json(tokenizer));
   }
@@ -196,6 +197,8 @@ Json state_json(const RunState& s) {
                {"seconds", s.seconds},
                {"running_loss", s.running_loss},
                {"best_step", s.best_step},
+               {"train_text", s.train_text},
+               {"held_out_text", s.held_out_text},
                {"finished", s.finished},
                {"final_loss", s.final_loss},
                {"final_bits_per_byte", s.final_bits_per_byte}};
@@ -224,6 +227,8 @@ RunState state_of_json(const Json& json, const std::string& what) {
                  .seconds = number("seconds"),
                  .running_loss = number("running_loss"),
                  .best_step = whole("best_step"),
+                 .train_text = whole("train_text"),
+                 .held_out_text = whole("held_out_text"),
                  .finished = json_bool(json, "finished", what).value_or(false),
                  .final_loss = number("final_loss"),
                  .final_bits_per_byte = number("final_bits_per_byte")};
@@ -242,8 +247,11 @@ std::optional<fs::path> RunFolder::newest() const {
 void RunFolder::clean() const {
   std::vector<fs::path> left;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(checkpoints(), error)) {
-    if (entry.path().filename().string().starts_with(".")) left.push_back(entry.path());
+  for (const fs::path& folder : {path_, checkpoints()}) {
+    for (const auto& entry : fs::directory_iterator(folder, error)) {
+      const std::string name = entry.path().filename().string();
+      if (name.starts_with(".") && name != kLockName) left.push_back(entry.path());
+    }
   }
   for (const fs::path& path : left) fs::remove_all(path, error);
 }
@@ -259,9 +267,14 @@ void RunFolder::write(const TrainConfig& config, const tokenizer::TokenizerData&
     write_json(folder.temporary() / "trainer.json", state_json(state));
     folder.commit();
   }
-  point("latest", made);
-  if (state.best_step == state.step) point("best", made);
+  point_links(checkpoints() / made, state);
   remove_old(std::max<std::size_t>(config.keep, 1), state);
+}
+
+void RunFolder::point_links(const fs::path& newest, const RunState& state) const {
+  point("latest", newest.filename().string());
+  const std::string best = folder_name(state.best_step);
+  if (state.best_step > 0 && fs::exists(checkpoints() / best)) point("best", best);
 }
 
 // A link is replaced in one step, so that it always leads somewhere.

@@ -29,11 +29,16 @@ struct RunState {
   double running_loss = -1;    // Mean that spikes are measured from; negative: none yet.
   double best_loss = std::numeric_limits<double>::infinity();  // Held-out.
   std::uint64_t best_step = 0;
+  // TokenShards::content_hash() of both splits: the text that `position` counts in.
+  std::uint64_t train_text = 0, held_out_text = 0;
   bool finished = false;                           // The budget was used up.
   double final_loss = 0, final_bits_per_byte = 0;  // Then: over all held-out text.
 };
 
 using Digits = std::map<std::string, torch::Tensor>;  // int8, by layer.
+
+// In a run's folder, locked while a process trains there (base/file_lock.h).
+inline constexpr const char* kLockName = ".lock";
 
 class RunFolder {
  public:
@@ -45,11 +50,15 @@ class RunFolder {
   // The newest checkpoint, by the number in its name.
   std::optional<std::filesystem::path> newest() const;
 
-  // Removes what a killed run left half-written.
+  // Removes what a killed run left half-written. Only while this process holds the run's lock.
   void clean() const;
 
-  // Writes checkpoints/step-N, points `latest` (and `best`, where state.best_step is N) at it, and
-  // then removes all but the newest `config.keep` and the best. Throws Error(kIo), and what was
+  // Makes `latest` and `best` lead where `state` says: a kill may have come between a checkpoint
+  // and its links.
+  void point_links(const std::filesystem::path& newest, const RunState& state) const;
+
+  // Writes checkpoints/step-N, points the links, and then removes all but the newest `config.keep`
+  // and the best. Throws Error(kIo), and what was
   // there stays.
   void write(const TrainConfig& config, const tokenizer::TokenizerData& tokenizer, Stepper& stepper,
              const Digits& digits, const RunState& state) const;

@@ -1,4 +1,4 @@
-// Learning rate and weight decay over a run (METHOD section 2).
+// Learning rate and weight decay over a run (the training FAQ of BitNet b1.58).
 #pragma once
 
 #include <cstdint>

@@ -25,7 +25,7 @@ TEST(Schedule, WarmUpRisesLinearlyAndReachesThePeak) {
   EXPECT_DOUBLE_EQ(rates(s, 0, 0).weight_decay, 0.1);
 }
 
-// METHOD section 2, 700M: 1.5e-3 -> 1e-3 and 0.1 -> 0 at half of the run.
+// The training FAQ of BitNet b1.58, 700M: 1.5e-3 -> 1e-3 and 0.1 -> 0 at half of the run.
 TEST(Schedule, TwoStageFallsOnTwoLinesThatEndInZero) {
   const ScheduleConfig s = schedule(ScheduleKind::kTwoStage);
   EXPECT_DOUBLE_EQ(rates(s, 9, 0).learning_rate, 1.5e-3);

@@ -27,7 +27,7 @@ TransformerOptions transformer_options(const TrainConfig& config) {
 
 Stepper::Stepper(const TrainConfig& config) : config_(config) {
   torch::manual_seed(config.seed);
-  model_ = Transformer(transformer_options(config), config.init_std);
+  model_ = Transformer(transformer_options(config), config.init_std, config.sub_norm_init);
   std::vector<torch::Tensor> matrices, vectors;
   for (const torch::Tensor& parameter : model_->parameters()) {
     (parameter.dim() >= 2 ? matrices : vectors).push_back(parameter);
@@ -61,6 +61,13 @@ std::string Stepper::first_non_finite_gradient() const {
   for (std::size_t i = parameters.size(); i-- > 0;) {
     const torch::Tensor& gradient = parameters[i].value().grad();
     if (gradient.defined() && !gradient.isfinite().all().item<bool>()) return parameters[i].key();
+  }
+  return "";
+}
+
+std::string Stepper::first_non_finite_parameter() const {
+  for (const auto& p : model_->named_parameters()) {
+    if (!p.value().isfinite().all().item<bool>()) return p.key();
   }
   return "";
 }

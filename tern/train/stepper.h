@@ -33,6 +33,7 @@ class Stepper {
   double clip();
   // The parameter nearest to the loss whose gradient is not finite, "" where all are.
   std::string first_non_finite_gradient() const;
+  std::string first_non_finite_parameter() const;
   void apply(const Rates& rates);  // AdamW's step, then gradients are dropped.
   void drop_gradients();
 

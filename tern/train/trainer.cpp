@@ -8,9 +8,11 @@
 #include <optional>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/base/file_lock.h"
 #include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/checkpoint.h"
@@ -51,14 +53,21 @@ class Trainer {
   TrainResult run() {
     torch::set_num_threads(
         static_cast<int>(config_.threads > 0 ? config_.threads : default_threads()));
+    std::filesystem::create_directories(config_.out);
+    const FileLock lock(config_.out / kLockName, config_.out.string());
     const auto checkpoint = open_folder();
     open_text();
     stepper_.emplace(config_);
     if (checkpoint) {
-      state_ = folder_.read(*checkpoint, *stepper_, digits_);
+      go_on_from(*checkpoint);
       if (state_.finished && progress() >= 1) return result(true);
-      notify(options_.notice, fmt::format("going on from {}", checkpoint->string()));
+    } else {
+      state_.train_text = text_->content_hash();
+      state_.held_out_text = held_out_->content_hash();
     }
+    AtomicFile file(config_.out / "config.toml");
+    file.write(to_toml(config_));
+    file.commit();
     metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
     events_.emplace(config_.out, state_.step);
     if (!checkpoint) look(true);  // Where a run starts from belongs to its curves.
@@ -75,14 +84,36 @@ class Trainer {
                               "training.out",
                               config_.out.string()));
     }
-    std::filesystem::create_directories(config_.out);
     folder_.clean();
-    const std::filesystem::path file = config_.out / "config.toml";
-    if (newest) check_same_run(file);
-    AtomicFile out(file);
-    out.write(to_toml(config_));
-    out.commit();
+    if (newest) {
+      check_same_run(config_.out / "config.toml");
+    } else {  // Lines of a run that was killed before its first checkpoint are no part of this one.
+      remove_logs();
+    }
     return newest;
+  }
+
+  void remove_logs() const {
+    std::vector<std::filesystem::path> old{config_.out / "metrics.jsonl"};
+    for (const auto& entry : std::filesystem::directory_iterator(config_.out)) {
+      if (entry.path().filename().string().starts_with("events.out.tfevents.")) {
+        old.push_back(entry.path());
+      }
+    }
+    for (const auto& path : old) std::filesystem::remove(path);
+  }
+
+  void go_on_from(const std::filesystem::path& checkpoint) {
+    state_ = folder_.read(checkpoint, *stepper_, digits_);
+    if (state_.train_text != text_->content_hash() ||
+        state_.held_out_text != held_out_->content_hash()) {
+      throw Error(ErrorCode::kBadArgument,
+                  fmt::format("the tokens of the text are not those that the run in {} was begun "
+                              "with, expected the same text and vocabulary",
+                              config_.out.string()));
+    }
+    folder_.point_links(checkpoint, state_);
+    notify(options_.notice, fmt::format("going on from {}", checkpoint.string()));
   }
 
   // What a checkpoint depends on must be what it was; anything else may change between parts of a
@@ -184,6 +215,7 @@ class Trainer {
   // The whole held-out text, once.
   void finish() {
     const HeldOut all = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(), 0);
+    check_finite(all);
     metrics_->append({{"kind", "final"},
                       {"step", state_.step},
                       {"tokens", tokens()},
@@ -232,27 +264,34 @@ class Trainer {
       const double part = stepper_->accumulate(in, ids.slice(1, 1, sequence() + 1));
       if (!std::isfinite(part)) {
         refuse(fmt::format("the loss is {}, and {} is the first layer whose output is not finite",
-                           part, stepper_->model()->first_non_finite(in)));
+                           part, stepper_->model()->first_non_finite(in)),
+               state_.step + 1);
       }
       loss += part / static_cast<double>(config_.accumulate);
       position += config_.batch;
     }
     const double norm = stepper_->clip();
     if (!std::isfinite(norm)) {
-      refuse(
-          fmt::format("the gradient of {} is not finite", stepper_->first_non_finite_gradient()));
+      const std::string layer = stepper_->first_non_finite_gradient();
+      refuse(layer.empty() ? "the norm of the gradients exceeds float32"
+                           : fmt::format("the gradient of {} is not finite", layer),
+             state_.step + 1);
     }
-    const bool skipped =
-        config_.spike > 0 && state_.running_loss >= 0 && loss > state_.running_loss + config_.spike;
+    const double limit = state_.running_loss + config_.spike;
+    const bool skipped = config_.spike > 0 && state_.running_loss >= 0 && loss > limit;
     if (skipped) {
       stepper_->drop_gradients();
       ++state_.skipped;
+      notify(options_.notice,
+             fmt::format("step {}: a loss of {:.3f} is a spike, being above {:.3f}; the step was "
+                         "skipped ({} so far)",
+                         state_.step + 1, loss, limit, state_.skipped));
     } else {
       stepper_->apply(now);
     }
     // A spike moves the mean too, but only so far: if the text has changed for good, training goes
     // on after a while.
-    const double seen = skipped ? state_.running_loss + config_.spike : loss;
+    const double seen = skipped ? limit : loss;
     state_.running_loss = state_.running_loss < 0
                               ? seen
                               : state_.running_loss + kRunningWeight * (seen - state_.running_loss);
@@ -278,11 +317,6 @@ class Trainer {
     events_->scalar("learning_rate", state_.step, now.learning_rate);
     events_->scalar("grad_norm", state_.step, norm);
     events_->scalar("tokens_per_second", state_.step, speed);
-    if (skipped) {
-      notify(options_.notice, fmt::format("step {}: a loss of {:.3f} is a spike above {:.3f}; the "
-                                          "step was skipped ({} so far)",
-                                          state_.step, loss, state_.running_loss, state_.skipped));
-    }
     if (!options_.on_step) return;
     const double done = progress();
     const double spent = state_.seconds + seconds;
@@ -307,6 +341,7 @@ class Trainer {
     if (due(config_.evaluate_every)) {
       const HeldOut held = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(),
                                          config_.evaluate_tokens);
+      check_finite(held);
       metrics_->append({{"kind", "held_out"},
                         {"step", state_.step},
                         {"tokens", tokens()},
@@ -346,14 +381,29 @@ class Trainer {
     folder_.write(config_, tokenizer_.data(), *stepper_, digits_, state_);
   }
 
-  // Saves what is good, which is everything before this step, and ends the run.
-  [[noreturn]] void refuse(const std::string& what) {
+  void check_finite(const HeldOut& held) {
+    if (!std::isfinite(held.loss)) {
+      refuse(fmt::format("the held-out loss is {} after it", held.loss), state_.step);
+    }
+  }
+
+  // Saves what is good, which is everything before this step, and ends the run. Weights that are
+  // broken already are no good: then the newest checkpoint is what there is.
+  [[noreturn]] void refuse(const std::string& what, std::uint64_t step) {
     stepper_->drop_gradients();
+    if (const std::string broken = stepper_->first_non_finite_parameter(); !broken.empty()) {
+      const auto newest = folder_.newest();
+      throw Error(
+          ErrorCode::kUnsupported,
+          fmt::format("step {}: {}; {} is not finite, so that nothing was saved; the newest "
+                      "checkpoint is {}",
+                      step, what, broken, newest ? newest->string() : "none"));
+    }
     save();
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("step {}: {}; the state before it is saved in {} (a lower learning "
                             "rate, a longer warm-up or a smaller optimizer.clip may help)",
-                            state_.step + 1, what, folder_.checkpoints().string()));
+                            step, what, folder_.checkpoints().string()));
   }
 
   TrainConfig config_;
@@ -371,8 +421,13 @@ class Trainer {
 
 }  // namespace
 
-TrainResult train(const TrainConfig& config, const TrainOptions& options) {
+TrainResult train(const TrainConfig& config, const TrainOptions& options) try {
   return Trainer(config, options).run();
+} catch (const c10::Error& e) {  // Out of memory, in many lines; the first one says it.
+  const std::string what = e.what_without_backtrace();
+  throw Error(ErrorCode::kLimit, "libtorch: " + what.substr(0, what.find('\n')));
+} catch (const std::filesystem::filesystem_error& e) {
+  throw Error(ErrorCode::kIo, e.path1().string() + ": " + e.code().message());
 }
 
 }  // namespace tern::train

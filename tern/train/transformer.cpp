@@ -142,7 +142,8 @@ Tensor LayerImpl::forward(const Tensor& h, const RopeTables& rope) {
   return after + mlp_(post_attention_layernorm_(after));
 }
 
-TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std) : options_(o) {
+TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std, double sub_norm_init)
+    : options_(o) {
   check(o);
   const arch::ModelConfig& c = o.config;
   const auto inner = register_module("model", std::make_shared<torch::nn::Module>("model"));
@@ -158,13 +159,23 @@ TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std) :
     head_ = head->register_parameter("weight", torch::empty({size(c.vocab), size(c.hidden)}));
   }
   const torch::NoGradGuard no_grad;
-  const double residual_std = init_std / std::sqrt(2.0 * static_cast<double>(c.layers));
+  const double residual_std =
+      c.sub_norms ? init_std : init_std / std::sqrt(2.0 * static_cast<double>(c.layers));
+  const auto contains = [](const std::string& name, const std::string& part) {
+    return name.find(part) != std::string::npos;
+  };
   for (auto& parameter : named_parameters()) {
-    if (parameter.value().dim() < 2) continue;
     const std::string& n = parameter.key();
-    const bool residual =
-        n.find("o_proj") != std::string::npos || n.find("down_proj") != std::string::npos;
-    parameter.value().normal_(0, residual ? residual_std : init_std);
+    torch::Tensor& values = parameter.value();
+    if (values.dim() == 1) {
+      const bool sub_norm =
+          c.sub_norms && (contains(n, module_name(c, arch::TensorRole::kAttnSubNorm)) ||
+                          contains(n, module_name(c, arch::TensorRole::kFfnSubNorm)));
+      values.fill_(sub_norm ? sub_norm_init : 1);
+    } else {
+      const bool residual = contains(n, "o_proj") || contains(n, "down_proj");
+      values.normal_(0, residual ? residual_std : init_std);
+    }
   }
 }
 

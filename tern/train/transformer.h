@@ -86,10 +86,13 @@ TORCH_MODULE(Layer);
 
 class TransformerImpl : public torch::nn::Module {
  public:
-  // Parameters are normal with `init_std` from libtorch's generator; o and down, which write to the
-  // residual stream, with init_std / sqrt(2 * layers); norms are 1. Throws Error(kUnsupported)
+  // Matrices are normal with `init_std` from libtorch's generator, norms are 1. A block must begin
+  // by adding little to the residual stream, or random features drown the tokens: with sub-norms,
+  // their weights begin at `sub_norm_init`; without, o and down have init_std / sqrt(2 * layers).
+  // (A ternary product has the scale mean|W|, so with sub-norms a small matrix would only make its
+  // latent weights jump from digit to digit in every step.) Throws Error(kUnsupported)
   // for what this twin does not have (biases, QK norms, scaled RoPE).
-  TransformerImpl(const TransformerOptions& options, double init_std);
+  TransformerImpl(const TransformerOptions& options, double init_std, double sub_norm_init = 1);
 
   // (batch, sequence) of int64 ids -> (batch, sequence, hidden), after the final norm.
   torch::Tensor hidden_states(const torch::Tensor& tokens);
