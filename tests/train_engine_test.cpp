@@ -192,7 +192,7 @@ TEST_P(TrainerAndEngine, GiveTheSameLogProbabilities) {
   run.write(config, byte_tokenizer(), stepper, {}, {});
 
   std::size_t tokens = 0, clear = 0;
-  for (std::uint32_t text = 0; text < 40; ++text) {
+  for (std::uint32_t text = 0; text < 120; ++text) {
     // No common first token: one on a boundary would rule out every text.
     std::vector<std::uint32_t> ids;
     std::uint32_t state = 77 + text;
@@ -205,7 +205,7 @@ TEST_P(TrainerAndEngine, GiveTheSameLogProbabilities) {
     tokens += c.tokens;
     clear += c.clear;
   }
-  EXPECT_GE(clear * 8, tokens) << "too few tokens keep clear of boundaries to mean anything";
+  EXPECT_GE(clear, 100u) << "too few of " << tokens << " tokens keep clear of boundaries";
   RecordProperty("clear", static_cast<int>(clear));
   fs::remove_all(folder);
 }

@@ -104,6 +104,21 @@ TEST_F(TemporaryFolder, MappedFileReadsAndRefuses) {
   EXPECT_THROW(MappedFile{folder_}, Error);
 }
 
+TEST(FileLock, OneHolderAtATime) {
+  const std::filesystem::path path = std::filesystem::path(testing::TempDir()) / "file_lock_test";
+  {
+    const FileLock lock(path, "the run");
+    try {
+      const FileLock second(path, "the run");
+      FAIL() << "a second lock was given";
+    } catch (const Error& e) {
+      EXPECT_STREQ(e.what(), "the run is in use by another process");
+    }
+  }
+  EXPECT_NO_THROW(FileLock(path, "the run"));
+  EXPECT_THROW(FileLock("/nowhere/lock", "x"), Error);
+}
+
 TEST(AlignedBuffer, IsZeroAndAligned) {
   for (const std::size_t size : {std::size_t{1}, std::size_t{63}, std::size_t{5} << 20}) {
     AlignedBuffer buffer(size);

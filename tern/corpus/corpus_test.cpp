@@ -61,9 +61,11 @@ TEST_F(DocumentsOf, SeparatorsAreWholeLinesAnywhere) {
             (Documents{"a.txt: document 1", "a.txt: document 2"}));
 }
 
-TEST_F(DocumentsOf, EndsOfLineStayAsTheyAre) {
+TEST_F(DocumentsOf, EndsOfLineAreOfOneKind) {
   const auto file = write("a.txt", "\r\none\r\n\r\ntwo\r\n\r\n---\r\nthree\r\nfour");
-  EXPECT_EQ(documents(sources({file}, "---")), (Documents{"one\r\n\r\ntwo", "three\r\nfour"}));
+  EXPECT_EQ(documents(sources({file}, "---")), (Documents{"one\n\ntwo", "three\nfour"}));
+  const auto lone = write("b.jsonl", "{\"text\": \"a\\rb\\r\\nc\\r\\r\\nd\"}\n");
+  EXPECT_EQ(documents(sources({lone})), (Documents{"a\rb\nc\r\nd"}));
 }
 
 TEST_F(DocumentsOf, ABlankOrEmptyFileHasNone) {

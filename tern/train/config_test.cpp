@@ -221,6 +221,7 @@ TEST_F(ConfigFile, WrittenConfigReadsBackToTheSame) {
                                      "model.rms_eps=1e-6",
                                      "model.tied=false",
                                      "model.init_std=0.013",
+                                     "model.sub_norm_init=0.5",
                                      "tokenizer.path=t\"o\\k",
                                      "data.train=[\"a\", \"b\"]",
                                      "data.held_out=c",
