@@ -48,8 +48,8 @@ struct TrainConfig {
   arch::ModelConfig model = default_model();
   WeightKind weights = WeightKind::kTernary;
   ScaleKind scale = ScaleKind::kTensor;
-  std::size_t group = 0;  // Columns, for ScaleKind::kGroup.
-  double init_std = 0.02;       // Of the first weights: see transformer.h.
+  std::size_t group = 0;   // Columns, for ScaleKind::kGroup.
+  double init_std = 0.02;  // Of the first weights: see transformer.h.
   double sub_norm_init = 0.02;
 
   // [tokenizer]

@@ -212,9 +212,12 @@ class Trainer {
     return result(true);
   }
 
-  // The whole held-out text, once.
+  // The whole held-out text, once, in float32 as the engine computes.
   void finish() {
+    const torch::Dtype trained_in = stepper_->model()->options().product_type;
+    stepper_->model()->set_product_type(torch::kFloat32);
     const HeldOut all = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(), 0);
+    stepper_->model()->set_product_type(trained_in);
     check_finite(all);
     metrics_->append({{"kind", "final"},
                       {"step", state_.step},

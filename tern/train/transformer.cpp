@@ -222,6 +222,14 @@ void TransformerImpl::set_lambda(double lambda) {
   for (auto& [layer_name, layer] : bit_linears()) layer->options.lambda(lambda);
 }
 
+void TransformerImpl::set_product_type(torch::Dtype type) {
+  options_.product_type = type;
+  for (auto& [layer_name, layer] : bit_linears()) layer->options.product_type(type);
+  for (const auto& layer : modules()) {
+    if (auto* attention = layer->as<AttentionImpl>()) attention->set_product_type(type);
+  }
+}
+
 std::vector<std::pair<std::string, BitLinear>> TransformerImpl::bit_linears() {
   std::vector<std::pair<std::string, BitLinear>> found;
   for (const auto& item : named_modules()) {

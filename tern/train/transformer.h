@@ -52,6 +52,7 @@ class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const TransformerOptions& options);
   torch::Tensor forward(const torch::Tensor& x, const RopeTables& rope);
+  void set_product_type(torch::Dtype type) { options_.product_type = type; }
 
  private:
   TransformerOptions options_;
@@ -108,6 +109,7 @@ class TransformerImpl : public torch::nn::Module {
 
   const TransformerOptions& options() const noexcept { return options_; }
   void set_lambda(double lambda);
+  void set_product_type(torch::Dtype type);
   // Every BitLinear by its name ("model.layers.0.self_attn.q_proj"), in order.
   std::vector<std::pair<std::string, BitLinear>> bit_linears();
 
