@@ -92,7 +92,9 @@ class Train(unittest.TestCase):
         assert made.returncode == 0, made.stderr
         # What every other run is compared with.
         cls.whole = cls.folder / "whole"
+        begun = time.monotonic()
         done = cls.start("whole")
+        cls.seconds = time.monotonic() - begun
         assert done.returncode == 0, done.stderr
         cls.done = done
 
@@ -189,26 +191,28 @@ class Train(unittest.TestCase):
         self.assertGreater(sum(scored["logprobs"][1:]) / (len(scored["logprobs"]) - 1), -3.5)
 
     def test_killed_at_any_moment_and_resumed(self):
+        """While text is made, while steps run, while checkpoints are written: until five kills have
+        hit one run."""
         draw = random.Random()
-        killed = 0
-        for attempt in range(200):
-            run = subprocess.Popen([TERN, *map(str, self.words("killed", "--resume"))],
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            try:
-                # While text is made, while steps run, while checkpoints are written.
-                run.wait(draw.uniform(0.2, 3.0) if killed < 5 else 300)
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-                killed += 1
-            out, errors = run.communicate()
-            if run.returncode == 0:
-                break
-            self.assertEqual(run.returncode, -signal.SIGKILL, errors)
-        else:
-            self.fail("200 starts did not finish the run")
-        if killed == 0:
-            self.skipTest("the run ended before it could be killed")
-        self.assert_same_run("killed")
+        for _ in range(20):
+            shutil.rmtree(self.folder / "killed", ignore_errors=True)
+            killed = 0
+            while True:
+                run = subprocess.Popen([TERN, *map(str, self.words("killed", "--resume"))],
+                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                try:
+                    run.wait(draw.uniform(0.1, self.seconds) if killed < 5 else 300)
+                except subprocess.TimeoutExpired:
+                    run.send_signal(signal.SIGKILL)
+                    killed += 1
+                errors = run.communicate()[1]
+                if run.returncode == 0:
+                    break
+                self.assertEqual(run.returncode, -signal.SIGKILL, errors)
+            self.assert_same_run("killed")
+            if killed == 5:
+                return
+        self.fail("no run could be killed five times before its end")
 
     def signalled(self, name, step, number):
         """A run that got a signal after `step`, and its stderr: not by chance, however slow the

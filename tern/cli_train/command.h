@@ -1,5 +1,5 @@
-// The commands of the programs tern-train and tern-tokenizer, which `tern train` and `tern tokenizer`
-// start: the only ones that load libtorch and SentencePiece.
+// The commands of the programs tern-train and tern-tokenizer, which `tern train` and `tern
+// tokenizer` start: the only ones that load libtorch and SentencePiece.
 #pragma once
 
 #include <span>
