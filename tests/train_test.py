@@ -318,8 +318,8 @@ class Train(unittest.TestCase):
             self.refused(run, *seen)
         self.refused(tern("train", self.folder / "none.toml"), "none.toml")
 
-    def poison(self, name):
-        """A copy of the whole run, as of an earlier step, with a NaN in layer 1."""
+    def poison(self, name, value):
+        """A copy of the whole run, as of an earlier step, with `value` as a gain in layer 1."""
         copy = self.folder / name
         stopped = self.start(name, "--set", "training.tokens=1280")
         self.assertEqual(stopped.returncode, 0, stopped.stderr)
@@ -328,16 +328,24 @@ class Train(unittest.TestCase):
         size = struct.unpack("<Q", data[:8])[0]
         header = json.loads(data[8:8 + size])
         begin = header["model.layers.1.mlp.ffn_sub_norm.weight"]["data_offsets"][0]
-        data[8 + size + begin:8 + size + begin + 4] = struct.pack("<f", float("nan"))
+        data[8 + size + begin:8 + size + begin + 4] = struct.pack("<f", value)
         file.write_bytes(data)
         return copy
 
     def test_a_loss_that_is_not_finite_stops_the_run(self):
-        copy = self.poison("poisoned")
+        copy = self.poison("poisoned", float("nan"))
         before = sorted(p.name for p in (copy / "checkpoints").iterdir())
         self.refused(self.start("poisoned", "--resume"), "step 11", "nan", "model.layers.1",
                      "model.layers.1.mlp.ffn_sub_norm.weight is not finite", "nothing was saved")
         self.assertEqual(sorted(p.name for p in (copy / "checkpoints").iterdir()), before)
+
+    def test_what_is_good_is_saved_before_the_run_stops(self):
+        """A gain of 3e38 is finite, what the model makes of it is not."""
+        copy = self.poison("huge", 3e38)
+        self.refused(self.start("huge", "--resume"), "step 11", "model.layers.1", "is saved in",
+                     "learning rate")
+        left = json.loads((copy / "checkpoints/latest/trainer.json").read_text())
+        self.assertEqual(left["step"], 10)
 
     def test_spikes_are_counted_and_skipped(self):
         done = self.start("spiky", "--set", "guards.spike=0.2", "--set",

@@ -81,6 +81,12 @@ void AtomicFile::commit() {
   sync_folder(path_);
 }
 
+void write_file(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
 AtomicFolder::AtomicFolder(std::filesystem::path path)
     : path_(path.has_filename() ? std::move(path) : path.parent_path()),
       temporary_(temporary_beside(path_)) {

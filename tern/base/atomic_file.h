@@ -32,6 +32,9 @@ class AtomicFile {
   std::uint64_t size_ = 0;
 };
 
+// A whole file at once, in the same way.
+void write_file(const std::filesystem::path& path, std::string_view text);
+
 // A folder that appears whole or not at all, in the same way. `path` must not exist, or be an empty
 // folder. Files are written under temporary(); commit() renames it to `path`.
 class AtomicFolder {

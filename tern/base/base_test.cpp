@@ -19,6 +19,7 @@
 #include "tern/base/mapped_file.h"
 #include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
+#include "tern/base/utf8.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define TERN_SANITIZED
@@ -232,6 +233,19 @@ TEST(KeepFreedMemory, ALargeBlockIsReused) {
 TEST(Machine, HasANameAndThisProcessANumber) {
   EXPECT_FALSE(host_name().empty());
   EXPECT_EQ(process_id(), static_cast<std::uint64_t>(getpid()));
+}
+
+TEST(Utf8, ReplacesMaximalSubparts) {
+  const std::string r = "\xEF\xBF\xBD";
+  EXPECT_EQ(valid_utf8("abc \xE3\x81\x82"), "abc \xE3\x81\x82");
+  // The examples of The Unicode Standard, tables 3-8 to 3-11.
+  EXPECT_EQ(valid_utf8("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41"),
+            r + r + r + r + r + r + r + r + "A");
+  EXPECT_EQ(valid_utf8("\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41"),
+            r + r + r + r + r + r + r + r + "A");
+  EXPECT_EQ(valid_utf8("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"),
+            r + r + r + r + r + "A" + r + r + "B");
+  EXPECT_EQ(valid_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41"), r + r + r + r + "A");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
 
 namespace tern {
@@ -124,8 +125,8 @@ std::string dump_json(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string valid_utf8(std::string_view text) {
-  return Json::parse(dump_json(Json(std::string(text)))).get<std::string>();
+void write_json(const std::filesystem::path& path, const Json& json) {
+  write_file(path, dump_json(json, 2) + "\n");
 }
 
 std::optional<std::uint64_t> json_uint(const Json& json, const char* key, std::string_view what) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -20,8 +21,8 @@ Json parse_json(std::span<const std::byte> bytes, std::string_view what);
 // Compact or indented text; invalid UTF-8 in strings becomes U+FFFD, so this never throws on it.
 std::string dump_json(const Json& json, int indent = -1);
 
-// The text itself where it is UTF-8, else with U+FFFD for what is not.
-std::string valid_utf8(std::string_view text);
+// Writes a whole file of indented JSON, as AtomicFile does. Throws Error(kIo).
+void write_json(const std::filesystem::path& path, const Json& json);
 
 // Fields of an object `json` that came from the file or request `what`. A missing field (or null)
 // is nullopt; one of the wrong type or range throws Error(kCorruptFile), naming the field.

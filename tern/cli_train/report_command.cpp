@@ -20,9 +20,7 @@ int run_report(std::span<const std::string> args) {
   app.add_option("RUN", runs, "folders of runs; several are shown side by side")->required();
   app.add_option("-o,--output", out, "the page")->capture_default_str();
   parse(app, args);
-  AtomicFile file(out);
-  file.write(train::run_report(runs));
-  file.commit();
+  write_file(out, train::run_report(runs));
   fmt::print("{}\n", out);
   return 0;
 }

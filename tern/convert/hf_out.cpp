@@ -252,12 +252,6 @@ class HfConversion {
                        [&found] { return vector_bytes(found.scales, narrowest(found.scales)); });
   }
 
-  static void write_json(const std::filesystem::path& path, const Json& json) {
-    AtomicFile file(path);
-    file.write(dump_json(json, 2) + "\n");
-    file.commit();
-  }
-
   void write_tokenizer(const std::filesystem::path& to) const {
     if (!in_.folder().empty()) {
       checkpoint::copy_tokenizer_files(in_.folder(), to);

@@ -11,7 +11,7 @@
 #include "tern/base/error.h"
 #include "tern/base/json.h"
 #include "tern/base/mapped_file.h"
-#include "tern/tokenizer/utf8.h"
+#include "tern/base/utf8.h"
 
 namespace tern::corpus {
 namespace {
@@ -69,7 +69,7 @@ std::size_t valid_bytes(std::string_view text) noexcept {
         continue;
       }
     }
-    const tokenizer::Utf8Char c = tokenizer::next_char(text, at);
+    const Utf8Char c = next_char(text, at);
     if (!c.valid) return at;
     at += c.size;
   }

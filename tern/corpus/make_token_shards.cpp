@@ -271,9 +271,7 @@ void make_token_shards(const fs::path& folder, const ShardOptions& options,
   AtomicFolder out(fresh);
   const Plan plan(options);
   const Json index = Maker(out.temporary(), options, tokenizer, progress, plan).write(recipe);
-  AtomicFile file(out.temporary() / kIndexName);
-  file.write(dump_json(index, 2) + "\n");
-  file.commit();
+  write_json(out.temporary() / kIndexName, index);
   try {
     out.commit();
   } catch (const Error&) {

@@ -15,9 +15,9 @@
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
 #include "tern/base/json.h"
+#include "tern/base/utf8.h"
 #include "tern/checkpoint/checkpoint.h"
 #include "tern/checkpoint/tokenizer_files.h"
-#include "tern/tokenizer/utf8.h"
 
 namespace tern::corpus {
 namespace {
@@ -73,7 +73,7 @@ void each_short_line(std::string_view line, const std::function<void(std::string
 void each_line(std::string_view document, const std::function<void(std::string_view)>& sink) {
   std::size_t begin = 0;
   for (std::size_t at = 0; at < document.size();) {
-    const tokenizer::Utf8Char c = tokenizer::next_char(document, at);
+    const Utf8Char c = next_char(document, at);
     if (c.code_point < 0x20 || c.code_point == kReserved) {
       each_short_line(document.substr(begin, at - begin), sink);
       begin = at + c.size;
@@ -120,7 +120,7 @@ std::size_t covered_characters(const Lines& lines, double coverage) {
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string_view line = lines[i];
     for (std::size_t at = 0; at < line.size();) {
-      const tokenizer::Utf8Char c = tokenizer::next_char(line, at);
+      const Utf8Char c = next_char(line, at);
       ++counts[c.code_point == ' ' ? 0x2581 : c.code_point];
       ++all;
       at += c.size;
@@ -214,12 +214,6 @@ void check_options(const TokenizerTraining& options) {
   }
 }
 
-void write_text(const std::filesystem::path& path, std::string_view text) {
-  AtomicFile file(path);
-  file.write(text);
-  file.commit();
-}
-
 }  // namespace
 
 void train_tokenizer(const TokenizerTraining& options, const std::filesystem::path& out,
@@ -229,7 +223,7 @@ void train_tokenizer(const TokenizerTraining& options, const std::filesystem::pa
   const Lines lines = collect(options, notice);
   check_size(options, lines);
   const std::filesystem::path model = folder.temporary() / "tokenizer.model";
-  write_text(model, train_model(options, lines));
+  write_file(model, train_model(options, lines));
 
   tokenizer::TokenizerData data = checkpoint::open_tokenizer(model, {});
   if (data.pieces.size() < options.size) {
@@ -242,9 +236,9 @@ void train_tokenizer(const TokenizerTraining& options, const std::filesystem::pa
   data.add_eos = false;
   Json config = checkpoint::tokenizer_config_json(data, "", 0);
   config.erase("model_max_length");  // The model's affair, not the vocabulary's.
-  write_text(folder.temporary() / "tokenizer.json",
+  write_file(folder.temporary() / "tokenizer.json",
              dump_json(checkpoint::tokenizer_json(data), 1) + "\n");
-  write_text(folder.temporary() / "tokenizer_config.json", dump_json(config, 2) + "\n");
+  write_json(folder.temporary() / "tokenizer_config.json", config);
   folder.commit();
 }
 

@@ -5,7 +5,7 @@
 #include <charconv>
 #include <utility>
 
-#include "tern/base/json.h"
+#include "tern/base/utf8.h"
 
 namespace tern::report {
 namespace {

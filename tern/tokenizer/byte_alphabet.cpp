@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "tern/tokenizer/utf8.h"
+#include "tern/base/utf8.h"
 
 namespace tern::tokenizer {
 namespace {

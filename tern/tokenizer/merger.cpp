@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "tern/base/error.h"
-#include "tern/tokenizer/utf8.h"
+#include "tern/base/utf8.h"
 
 namespace tern::tokenizer {
 

@@ -3,8 +3,8 @@
 
 #include <cstddef>
 
+#include "tern/base/utf8.h"
 #include "tern/tokenizer/unicode.h"
-#include "tern/tokenizer/utf8.h"
 
 namespace tern::tokenizer {
 namespace {

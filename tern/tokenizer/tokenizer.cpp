@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "tern/base/error.h"
+#include "tern/base/utf8.h"
 #include "tern/tokenizer/added_tokens.h"
 #include "tern/tokenizer/merger.h"
 #include "tern/tokenizer/pre_tokenizer.h"
 #include "tern/tokenizer/unicode.h"
-#include "tern/tokenizer/utf8.h"
 #include "tern/tokenizer/vocabulary.h"
 
 namespace tern::tokenizer {

@@ -70,7 +70,4 @@ class StreamDecoder {
   std::string held_;
 };
 
-// The text with every invalid UTF-8 sequence replaced by U+FFFD (WHATWG's maximal subparts).
-std::string valid_utf8(std::string_view bytes);
-
 }  // namespace tern::tokenizer

@@ -10,10 +10,10 @@
 
 #include "tern/base/error.h"
 #include "tern/base/json.h"
+#include "tern/base/utf8.h"
 #include "tern/tokenizer/byte_alphabet.h"
 #include "tern/tokenizer/pre_tokenizer.h"
 #include "tern/tokenizer/unicode.h"
-#include "tern/tokenizer/utf8.h"
 
 namespace tern::tokenizer {
 namespace {
@@ -292,19 +292,6 @@ TEST(StreamDecoder, HoldsBackUnfinishedCharacters) {
 
   StreamDecoder middle(t, false);
   EXPECT_EQ(middle.push(byte(' ')), " ");
-}
-
-TEST(Utf8, ReplacesMaximalSubparts) {
-  const std::string r = "\xEF\xBF\xBD";
-  EXPECT_EQ(valid_utf8("abc \xE3\x81\x82"), "abc \xE3\x81\x82");
-  // The examples of The Unicode Standard, tables 3-8 to 3-11.
-  EXPECT_EQ(valid_utf8("\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41"),
-            r + r + r + r + r + r + r + r + "A");
-  EXPECT_EQ(valid_utf8("\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41"),
-            r + r + r + r + r + r + r + r + "A");
-  EXPECT_EQ(valid_utf8("\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42"),
-            r + r + r + r + r + "A" + r + r + "B");
-  EXPECT_EQ(valid_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41"), r + r + r + r + "A");
 }
 
 TEST(ByteAlphabet, SpellsAsGpt2Does) {

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "tern/base/utf8.h"
 #include "tern/tokenizer/unicode_tables.h"
-#include "tern/tokenizer/utf8.h"
 
 namespace tern::tokenizer {
 namespace {

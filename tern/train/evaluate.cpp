@@ -7,6 +7,8 @@
 #include <span>
 #include <vector>
 
+#include "tern/base/utf8.h"
+
 namespace tern::train {
 namespace {
 
@@ -88,7 +90,7 @@ std::string sample_text(Transformer& model, const tokenizer::Tokenizer& tokenize
     ids.push_back(id);
     made.push_back(static_cast<std::uint32_t>(id));
   }
-  return tokenizer::valid_utf8(tokenizer.decode(made));
+  return valid_utf8(tokenizer.decode(made));
 }
 
 }  // namespace tern::train

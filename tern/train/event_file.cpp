@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "tern/base/error.h"
-#include "tern/base/json.h"
 #include "tern/base/system.h"
+#include "tern/base/utf8.h"
 #include "tern/train/tensorboard_event.pb.h"
 
 namespace tern::train {

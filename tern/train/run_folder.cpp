@@ -61,10 +61,12 @@ DType dtype_of(const Tensor& tensor) {
   }
 }
 
+std::vector<std::uint64_t> shape_of(const Tensor& tensor) {
+  return {tensor.sizes().begin(), tensor.sizes().end()};
+}
+
 void add(formats::SafetensorsWriter& writer, const std::string& name, const Tensor& tensor) {
-  std::vector<std::uint64_t> shape;
-  for (const std::int64_t n : tensor.sizes()) shape.push_back(static_cast<std::uint64_t>(n));
-  writer.add_tensor(name, dtype_of(tensor), std::move(shape), [tensor] {
+  writer.add_tensor(name, dtype_of(tensor), shape_of(tensor), [tensor] {
     const Tensor whole = tensor.detach().contiguous();
     std::vector<std::byte> bytes(whole.nbytes());
     std::memcpy(bytes.data(), whole.data_ptr(), bytes.size());
@@ -78,8 +80,7 @@ void fill(const formats::SafetensorsFile& file, const std::string& name, Tensor 
   if (view == nullptr) {
     throw Error(ErrorCode::kCorruptFile, file.name() + ": tensor '" + name + "' is missing");
   }
-  std::vector<std::uint64_t> shape;
-  for (const std::int64_t n : to.sizes()) shape.push_back(static_cast<std::uint64_t>(n));
+  const std::vector<std::uint64_t> shape = shape_of(to);
   if (view->shape != shape || view->type != dtype_of(to)) {
     throw Error(ErrorCode::kCorruptFile,
                 file.name() + ": tensor '" + name + "' is " + std::string(dtype_name(view->type)) +
@@ -109,10 +110,21 @@ Json quantization(const TrainConfig& config) {
   return json;
 }
 
-void write_json(const fs::path& path, const Json& json) {
-  AtomicFile file(path);
-  file.write(dump_json(json, 2) + "\n");
-  file.commit();
+// All files of a tokenizer, whatever kind of file or folder the config names.
+void write_tokenizer(const fs::path& folder, const TrainConfig& config,
+                     const tokenizer::TokenizerData& tokenizer) {
+  if (fs::is_directory(config.tokenizer)) {
+    checkpoint::copy_tokenizer_files(config.tokenizer, folder);
+  }
+  // Not that of another model whose tokenizer this is.
+  write_json(folder / "generation_config.json", checkpoint::hf_generation_config(&tokenizer));
+  if (!fs::exists(folder / "tokenizer.json")) {
+    write_json(folder / "tokenizer.json", checkpoint::tokenizer_json(tokenizer));
+  }
+  if (!fs::exists(folder / "tokenizer_config.json")) {
+    write_json(folder / "tokenizer_config.json",
+               checkpoint::tokenizer_config_json(tokenizer, "", config.model.context));
+  }
 }
 
 void write_model(const fs::path& folder, const TrainConfig& config,
@@ -127,18 +139,6 @@ void write_model(const fs::path& folder, const TrainConfig& config,
                      config.model.arch == arch::ArchitectureId::kLlama;
   if (!plain) json["quantization_config"] = quantization(config);
   write_json(folder / "config.json", json);
-  if (fs::is_directory(config.tokenizer)) {
-    checkpoint::copy_tokenizer_files(config.tokenizer, folder);
-  }
-  // Not that of another model whose tokenizer this is.
-  write_json(folder / "generation_config.json", checkpoint::hf_generation_config(&tokenizer));
-  if (!fs::exists(folder / "tokenizer.json")) {
-    write_json(folder / "tokenizer.json", checkpoint::tokenizer_json(tokenizer));
-  }
-  if (!fs::exists(folder / "tokenizer_config.json")) {
-    write_json(folder / "tokenizer_config.json",
-               checkpoint::tokenizer_config_json(tokenizer, "", config.model.context));
-  }
 }
 
 using AdamState = torch::optim::AdamWParamState;
@@ -256,6 +256,25 @@ void RunFolder::clean() const {
   for (const fs::path& path : left) fs::remove_all(path, error);
 }
 
+void RunFolder::start_anew() const {
+  std::vector<fs::path> old{path_ / "metrics.jsonl"};
+  for (const auto& entry : fs::directory_iterator(path_)) {
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) {
+      old.push_back(entry.path());
+    }
+  }
+  for (const fs::path& path : old) fs::remove(path);
+  fs::remove_all(path_ / kTokenizerFolder);
+}
+
+void RunFolder::keep_tokenizer(const TrainConfig& config,
+                               const tokenizer::TokenizerData& tokenizer) const {
+  if (fs::exists(path_ / kTokenizerFolder)) return;
+  AtomicFolder folder(path_ / kTokenizerFolder);
+  write_tokenizer(folder.temporary(), config, tokenizer);
+  folder.commit();
+}
+
 void RunFolder::write(const TrainConfig& config, const tokenizer::TokenizerData& tokenizer,
                       Stepper& stepper, const Digits& digits, const RunState& state) const {
   fs::create_directories(checkpoints());
@@ -263,6 +282,7 @@ void RunFolder::write(const TrainConfig& config, const tokenizer::TokenizerData&
   if (!fs::exists(checkpoints() / made)) {  // The end may fall on a step that is saved already.
     AtomicFolder folder(checkpoints() / made);
     write_model(folder.temporary(), config, tokenizer, stepper.model());
+    checkpoint::copy_tokenizer_files(path_ / kTokenizerFolder, folder.temporary());
     write_optimizer(folder.temporary(), stepper, digits);
     write_json(folder.temporary() / "trainer.json", state_json(state));
     folder.commit();

@@ -1,5 +1,6 @@
-// A run on disk: RUN/config.toml, metrics.jsonl, events.out.tfevents.*, data/ (token shards) and
-// checkpoints/step-00001200/, with `latest` and `best` beside them pointing at two of those.
+// A run on disk: RUN/config.toml, metrics.jsonl, events.out.tfevents.*, data/ (token shards),
+// tokenizer/ (the files that every checkpoint gets) and checkpoints/step-00001200/, with `latest`
+// and `best` beside them pointing at two of those.
 //
 // A checkpoint is a Hugging Face folder that every tern command reads (latent float32 weights in
 // model.safetensors, config.json, tokenizer) plus what only training needs: optimizer.safetensors
@@ -39,6 +40,7 @@ using Digits = std::map<std::string, torch::Tensor>;  // int8, by layer.
 
 // In a run's folder, locked while a process trains there (base/file_lock.h).
 inline constexpr const char* kLockName = ".lock";
+inline constexpr const char* kTokenizerFolder = "tokenizer";
 
 class RunFolder {
  public:
@@ -53,13 +55,19 @@ class RunFolder {
   // Removes what a killed run left half-written. Only while this process holds the run's lock.
   void clean() const;
 
+  // Removes logs and tokenizer: those of a run that was killed before its first checkpoint.
+  void start_anew() const;
+
+  // Writes RUN/tokenizer unless it is there: every checkpoint gets the files that the run began
+  // with.
+  void keep_tokenizer(const TrainConfig& config, const tokenizer::TokenizerData& tokenizer) const;
+
   // Makes `latest` and `best` lead where `state` says: a kill may have come between a checkpoint
   // and its links.
   void point_links(const std::filesystem::path& newest, const RunState& state) const;
 
   // Writes checkpoints/step-N, points the links, and then removes all but the newest `config.keep`
-  // and the best. Throws Error(kIo), and what was
-  // there stays.
+  // and the best. Throws Error(kIo), and what was there stays. After keep_tokenizer().
   void write(const TrainConfig& config, const tokenizer::TokenizerData& tokenizer, Stepper& stepper,
              const Digits& digits, const RunState& state) const;
 

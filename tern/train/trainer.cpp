@@ -65,9 +65,8 @@ class Trainer {
       state_.train_text = text_->content_hash();
       state_.held_out_text = held_out_->content_hash();
     }
-    AtomicFile file(config_.out / "config.toml");
-    file.write(to_toml(config_));
-    file.commit();
+    folder_.keep_tokenizer(config_, tokenizer_.data());
+    write_file(config_.out / "config.toml", to_toml(config_));
     metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
     events_.emplace(config_.out, state_.step);
     if (!checkpoint) look(true);  // Where a run starts from belongs to its curves.
@@ -87,20 +86,10 @@ class Trainer {
     folder_.clean();
     if (newest) {
       check_same_run(config_.out / "config.toml");
-    } else {  // Lines of a run that was killed before its first checkpoint are no part of this one.
-      remove_logs();
+    } else {
+      folder_.start_anew();
     }
     return newest;
-  }
-
-  void remove_logs() const {
-    std::vector<std::filesystem::path> old{config_.out / "metrics.jsonl"};
-    for (const auto& entry : std::filesystem::directory_iterator(config_.out)) {
-      if (entry.path().filename().string().starts_with("events.out.tfevents.")) {
-        old.push_back(entry.path());
-      }
-    }
-    for (const auto& path : old) std::filesystem::remove(path);
   }
 
   void go_on_from(const std::filesystem::path& checkpoint) {

@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace tern::tokenizer {
+namespace tern {
 
 struct Utf8Char {
   std::uint32_t code_point = 0;  // U+FFFD where `valid` is false.
@@ -21,4 +21,7 @@ Utf8Char next_char(std::string_view text, std::size_t at) noexcept;
 // Appends one code point; requires a Unicode scalar value.
 void append_utf8(std::string& text, std::uint32_t code_point);
 
-}  // namespace tern::tokenizer
+// The text with every invalid UTF-8 sequence replaced by U+FFFD (WHATWG's maximal subparts).
+std::string valid_utf8(std::string_view bytes);
+
+}  // namespace tern

@@ -1,9 +1,7 @@
 // UTF-8, one character at a time, over bytes that may be anything.
-#include "tern/tokenizer/utf8.h"
+#include "tern/base/utf8.h"
 
-#include "tern/tokenizer/tokenizer.h"
-
-namespace tern::tokenizer {
+namespace tern {
 namespace {
 
 constexpr std::uint32_t kReplacement = 0xFFFD;
@@ -79,4 +77,4 @@ std::string valid_utf8(std::string_view bytes) {
   return text;
 }
 
-}  // namespace tern::tokenizer
+}  // namespace tern
