@@ -6,12 +6,14 @@
 #include <string_view>
 #include <vector>
 
+#include "tern/base/utf8.h"
 #include "tern/tokenizer/byte_alphabet.h"
 #include "tern/tokenizer/tokenizer.h"
 #include "tern/tokenizer/unicode.h"
 
 namespace {
 
+using namespace tern;
 using namespace tern::tokenizer;
 
 // Control tokens that are spelt out in a text, and a user-defined one.
