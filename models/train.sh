@@ -44,6 +44,8 @@ for run in "$name" "$name-fp"; do  # A run that was stopped ends without an erro
   }
 done
 
-"$bin/tern" convert "$runs/$name/checkpoints/latest" "$runs/$name.gguf" --type TQ2_0 --embedding-type F16
-"$bin/tern" convert "$runs/$name-fp/checkpoints/latest" "$runs/$name-fp.gguf" --type F16 --embedding-type F16
+"$bin/tern" convert "$runs/$name/checkpoints/latest" "$runs/$name.gguf" --type TQ2_0 --embedding-type F16 \
+  --name "tern $name"
+"$bin/tern" convert "$runs/$name-fp/checkpoints/latest" "$runs/$name-fp.gguf" --type F16 --embedding-type F16 \
+  --name "tern $name, full precision"
 "$bin/tern" train report "$runs/$name" "$runs/$name-fp" -o "$runs/$name.html"

@@ -21,6 +21,7 @@ int run_convert(std::span<const std::string> args) {
   CLI::App app("Converts any readable model to GGUF or a Hugging Face folder.", "tern convert");
   ModelOptions model;
   std::string out, type, embedding_type, linear_class;
+  convert::ConvertOptions options;
   add_model_options(app, model);
   app.add_option("OUT,-o,--output", out,
                  "a name that ends in .gguf, or a folder that does not exist")
@@ -31,13 +32,13 @@ int run_convert(std::span<const std::string> args) {
   app.add_option("--embedding-type", embedding_type,
                  "embedding and head of a GGUF: F16, BF16, F32, Q8_0, Q6_K (default: F16 where "
                  "that is exact, else as they are)");
+  app.add_option("--name", options.name, "of a GGUF: what it is called (default: as MODEL is)");
   app.add_option("--linear-class", linear_class,
                  "of a folder: autobitlinear (scales multiply) or bitlinear (they divide); "
                  "default: the architecture's usual one")
       ->check(CLI::IsMember({"autobitlinear", "bitlinear"}));
   parse(app, args);
 
-  convert::ConvertOptions options;
   options.type = type_of(type);
   options.embedding_type = type_of(embedding_type);
   if (!linear_class.empty()) {

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 
 #include "tern/base/notice.h"
 #include "tern/base/thread_pool.h"
@@ -24,6 +25,7 @@ struct ConvertOptions {
   // else as they are; ternary ones stay ternary in the body's type.
   std::optional<DType> embedding_type;
   std::optional<LinearClass> linear_class;  // HF only; by default the architecture's usual one.
+  std::string name;  // GGUF only: general.name; empty: the one that IN has, else IN's file name.
 };
 
 // Writes `in` to `out`: a GGUF where the name ends in ".gguf", else an HF folder, which must not

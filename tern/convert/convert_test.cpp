@@ -179,6 +179,10 @@ TEST(Convert, KeysThatEnginesLookFor) {
   const auto number = [&](const std::string& key) { return *file.find(key)->as_number(); };
   EXPECT_EQ(text("general.architecture"), "bitnet-b1.58");
   EXPECT_EQ(text("general.name"), "in");
+  ConvertOptions called;
+  called.name = "bird";
+  run(tmp / "in", tmp / "called.gguf", called);
+  EXPECT_EQ(*GgufFile(tmp / "called.gguf").find("general.name")->as_string(), "bird");
   EXPECT_EQ(number("general.file_type"), 37);
   EXPECT_EQ(number("general.quantization_version"), 2);
   const std::map<std::string, double> expected{{"vocab_size", 264},

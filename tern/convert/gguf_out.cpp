@@ -275,7 +275,8 @@ class GgufConversion {
   void add_metadata() {
     std::filesystem::path path(in_.name());
     if (path.filename().empty()) path = path.parent_path();  // "folder/".
-    const std::string name = !config_.name.empty()   ? config_.name
+    const std::string name = !options_.name.empty()  ? options_.name
+                             : !config_.name.empty() ? config_.name
                              : in_.gguf() != nullptr ? path.stem().string()
                                                      : path.filename().string();
     set_model_keys(writer_, config_, ternary_body_.value_or(body_), name);
