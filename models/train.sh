@@ -27,14 +27,14 @@ if [ ! -d "$runs/$name-vocabulary" ]; then
 fi
 
 train() {
-  "$bin/tern" train "$here/$name.toml" --resume --set "model.weights=$1" \
+  exec "$bin/tern" train "$here/$name.toml" --resume --set "model.weights=$1" \
     --set "training.out=$(realpath "$runs")/$2" --set "data.train=[$files]" \
     --set "tokenizer.path=$(realpath "$runs/$name-vocabulary")"
 }
 train fp "$name-fp" >"$runs/$name-fp.log" 2>&1 &
 twin=$!
 trap 'kill $twin 2>/dev/null || true' EXIT
-train b1.58 "$name"
+(train b1.58 "$name")
 wait $twin
 trap - EXIT
 for run in "$name" "$name-fp"; do  # A run that was stopped ends without an error.

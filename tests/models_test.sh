@@ -15,6 +15,7 @@ for name in en ja; do
   [ -e "$file" ] || fail "$file is missing"
   [ "$(wc -c <"$file")" -le 8388608 ] || fail "$file is larger than 8 MB"
   "$tern" verify "$name" >/dev/null || fail "verify $name"
+  head -c 1000 "$file" | tr -d '\0' | grep -aq "tern $name" || fail "$file is called otherwise"
   twin=$models/$name-fp.gguf
   [ "$(wc -c <"$twin")" -le 41943040 ] || fail "$twin is larger than 40 MB"
   "$tern" verify "$twin" >/dev/null || fail "verify $name-fp"
