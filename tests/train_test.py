@@ -273,6 +273,14 @@ class Train(unittest.TestCase):
         run.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(100), 0)
 
+    def test_a_vocabulary_in_the_runs_own_folder_stays(self):
+        shutil.copytree(self.folder / "vocabulary", self.folder / "own/tokenizer")
+        before = sorted(p.name for p in (self.folder / "own/tokenizer").iterdir())
+        run = self.start("own", "--set", f"tokenizer.path={self.folder / 'own/tokenizer'}", "--set",
+                         "training.tokens=1280")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        self.assertEqual(sorted(p.name for p in (self.folder / "own/tokenizer").iterdir()), before)
+
     def test_the_tokenizer_of_another_model(self):
         done = self.start("borrowed", "--set",
                           f"tokenizer.path={self.whole / 'checkpoints/latest'}")

@@ -264,13 +264,14 @@ void RunFolder::start_anew() const {
     }
   }
   for (const fs::path& path : old) fs::remove(path);
-  fs::remove_all(path_ / kTokenizerFolder);
+  fs::remove_all(tokenizer_folder());
 }
 
 void RunFolder::keep_tokenizer(const TrainConfig& config,
                                const tokenizer::TokenizerData& tokenizer) const {
-  if (fs::exists(path_ / kTokenizerFolder)) return;
-  AtomicFolder folder(path_ / kTokenizerFolder);
+  if (fs::exists(tokenizer_folder())) return;
+  fs::create_directories(checkpoints());
+  AtomicFolder folder(tokenizer_folder());
   write_tokenizer(folder.temporary(), config, tokenizer);
   folder.commit();
 }
@@ -282,7 +283,7 @@ void RunFolder::write(const TrainConfig& config, const tokenizer::TokenizerData&
   if (!fs::exists(checkpoints() / made)) {  // The end may fall on a step that is saved already.
     AtomicFolder folder(checkpoints() / made);
     write_model(folder.temporary(), config, tokenizer, stepper.model());
-    checkpoint::copy_tokenizer_files(path_ / kTokenizerFolder, folder.temporary());
+    checkpoint::copy_tokenizer_files(tokenizer_folder(), folder.temporary());
     write_optimizer(folder.temporary(), stepper, digits);
     write_json(folder.temporary() / "trainer.json", state_json(state));
     folder.commit();

@@ -1,6 +1,6 @@
-// A run on disk: RUN/config.toml, metrics.jsonl, events.out.tfevents.*, data/ (token shards),
-// tokenizer/ (the files that every checkpoint gets) and checkpoints/step-00001200/, with `latest`
-// and `best` beside them pointing at two of those.
+// A run on disk: RUN/config.toml, metrics.jsonl, events.out.tfevents.*, data/ (token shards) and
+// checkpoints/step-00001200/, with `latest` and `best` beside them pointing at two of those, and
+// tokenizer/, the files that every checkpoint gets.
 //
 // A checkpoint is a Hugging Face folder that every tern command reads (latent float32 weights in
 // model.safetensors, config.json, tokenizer) plus what only training needs: optimizer.safetensors
@@ -40,7 +40,6 @@ using Digits = std::map<std::string, torch::Tensor>;  // int8, by layer.
 
 // In a run's folder, locked while a process trains there (base/file_lock.h).
 inline constexpr const char* kLockName = ".lock";
-inline constexpr const char* kTokenizerFolder = "tokenizer";
 
 class RunFolder {
  public:
@@ -58,8 +57,8 @@ class RunFolder {
   // Removes logs and tokenizer: those of a run that was killed before its first checkpoint.
   void start_anew() const;
 
-  // Writes RUN/tokenizer unless it is there: every checkpoint gets the files that the run began
-  // with.
+  // Writes checkpoints/tokenizer unless it is there: every checkpoint gets the files that the run
+  // began with.
   void keep_tokenizer(const TrainConfig& config, const tokenizer::TokenizerData& tokenizer) const;
 
   // Makes `latest` and `best` lead where `state` says: a kill may have come between a checkpoint
@@ -77,6 +76,8 @@ class RunFolder {
   RunState read(const std::filesystem::path& checkpoint, Stepper& stepper, Digits& digits) const;
 
  private:
+  // Among checkpoints, where nobody keeps files of their own: start_anew() removes it.
+  std::filesystem::path tokenizer_folder() const { return checkpoints() / "tokenizer"; }
   void point(const char* link, const std::string& name) const;
   void remove_old(std::size_t keep, const RunState& state) const;
 
