@@ -17,7 +17,7 @@ namespace {
 using kernels::Int8Rows;
 using kernels::KernelTable;
 
-constexpr std::size_t kRows = 9;    // More than a panel of the kernels has.
+constexpr std::size_t kRows = 18;   // More than a tile of the kernels has.
 constexpr std::size_t kTokens = 5;  // Random ones and every extreme.
 
 std::vector<std::size_t> sample_rows(std::size_t rows) {
@@ -39,7 +39,7 @@ TernaryMatrix rows_of(const TernaryMatrix& matrix, const std::vector<std::size_t
     }
   }
   TernaryMatrix out(sample.size(), matrix.cols(), matrix.scale_kind(), matrix.group(),
-                    std::move(scales));
+                    std::move(scales), matrix.layout());
   std::vector<std::int8_t> digits(matrix.cols());
   for (std::size_t i = 0; i < sample.size(); ++i) {
     matrix.get_row(sample[i], digits);
@@ -123,11 +123,18 @@ std::vector<float> floats(std::size_t n) {
   return x;
 }
 
-// Runs `product(table, tokens)` on every table and compares each with the last one, scalar.
+// Runs `product(table, tokens)` on every table that is wanted and compares each with the last one,
+// scalar.
 template <typename Product>
-std::optional<std::string> compare_tables(const std::vector<std::size_t>& sample,
-                                          Product&& product) {
-  const auto tables = usable_tables();
+std::optional<std::string> compare_tables(
+    const std::vector<std::size_t>& sample, Product&& product,
+    std::optional<TernaryLayout> needed_layout = std::nullopt) {
+  auto tables = usable_tables();
+  if (needed_layout) {
+    std::erase_if(tables, [&](const KernelTable* table) {
+      return !kernels::table_has_layout(*table, *needed_layout);
+    });
+  }
   for (const std::size_t tokens : {std::size_t{1}, kTokens}) {
     const std::vector<float> expected = product(*tables.back(), tokens);
     for (const KernelTable* table : tables) {
@@ -150,7 +157,7 @@ std::optional<std::string> int8_difference(const TernaryMatrix& w,
     kernels::ternary_matmul(table, w, x, y.data(), w.rows(), pool);
     return y;
   };
-  if (auto difference = compare_tables(sample, product)) return difference;
+  if (auto difference = compare_tables(sample, product, w.layout())) return difference;
   const auto scalar = usable_tables().back();
   return first_difference(product(*scalar, kTokens), plain_product(w, x), "scalar", "a plain loop",
                           sample);
@@ -202,8 +209,11 @@ std::optional<std::string> kernel_difference(const Matrix& matrix, std::size_t a
   if (ternary == nullptr) return dense_difference(std::get<DenseMatrix>(matrix), pool);
   const std::vector<std::size_t> sample = sample_rows(ternary->rows());
   const TernaryMatrix rows = rows_of(*ternary, sample);
-  return linear ? int8_difference(rows, sample, activation_group, pool)
-                : float_difference(rows, sample, pool);
+  if (!linear) return float_difference(rows, sample, pool);
+  if (auto difference = int8_difference(rows, sample, activation_group, pool)) return difference;
+  if (rows.scale_kind() == ScaleKind::kGroup || activation_group != 0) return std::nullopt;
+  const TernaryMatrix five = with_layout(rows, TernaryLayout::kFivePerByte, pool);
+  return int8_difference(five, sample, activation_group, pool);
 }
 
 }  // namespace tern::convert

@@ -14,7 +14,8 @@ namespace tern::kernels {
 namespace {
 
 // What lanes16.h asks of an instruction set:
-constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead weights are asked for.
+constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead dense weights are asked for.
+constexpr std::size_t kStreamAhead = 1024;    // And a tile of ternary ones.
 constexpr std::size_t kTileRows = 2;          // Of dot_lanes: the sums stay in registers.
 constexpr std::size_t kTileTokens = 2;
 
@@ -174,6 +175,7 @@ void q6k_codes(const std::uint8_t* p, std::int8_t* codes) {
 // --- Pieces of the integer kernels.
 
 __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 
 void prefetch(const void* p) {
   _mm_prefetch(static_cast<const char*>(p) + kPrefetchBytes, _MM_HINT_T0);
@@ -197,30 +199,24 @@ std::int32_t reduce(__m256i v) {
   return _mm_cvtsi128_si32(reduce4(v, zero, zero, zero));
 }
 
-void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes) noexcept {
-  const __m256i mask = _mm256_set1_epi8(3);
-  for (std::size_t b = 0; b < blocks; ++b, w += 64, codes += 256) {
-    for (std::size_t half = 0; half < 64; half += 32) {
-      const __m256i packed = load256(w + half);
-      for (int f = 0; f < 4; ++f) {
-        const __m256i field = _mm256_and_si256(_mm256_srli_epi16(packed, 2 * f), mask);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + 64 * f + half), field);
-      }
-    }
-  }
+// Four activations in every 32-bit lane.
+__m256i broadcast(const std::int8_t* x) {
+  std::int32_t four;
+  __builtin_memcpy(&four, x, 4);
+  return _mm256_set1_epi32(four);
 }
 
-void ternary_expand(const std::uint8_t* w, std::size_t first, std::size_t fields, float scale,
-                    float* out) noexcept {
-  const __m256 scales = _mm256_set1_ps(scale);
-  for (std::size_t f = first; f < first + fields; ++f) {
-    const __m128i shift = _mm_cvtsi32_si128(static_cast<int>(2 * (f % 4)));
-    for (std::size_t j = 0; j < 64; j += 8, out += 8) {
-      const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(w + f / 4 * 64 + j));
-      const __m256i codes = _mm256_and_si256(_mm256_srl_epi32(_mm256_cvtepu8_epi32(bytes), shift),
-                                             _mm256_set1_epi32(3));
-      const __m256i digits = _mm256_sub_epi32(codes, _mm256_set1_epi32(1));
-      _mm256_storeu_ps(out, _mm256_mul_ps(_mm256_cvtepi32_ps(digits), scales));
+struct FourPerByte {};
+
+void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes,
+                    std::size_t step_bytes) noexcept {
+  const __m256i mask = _mm256_set1_epi8(3);
+  for (std::size_t b = 0; b < blocks; ++b, w += 64) {
+    const __m256i low = load256(w), high = load256(w + 32);
+    for (int f = 0; f < 4; ++f, codes += step_bytes) {
+      auto* out = reinterpret_cast<__m256i*>(codes);
+      _mm256_storeu_si256(out, _mm256_and_si256(_mm256_srli_epi16(low, 2 * f), mask));
+      _mm256_storeu_si256(out + 1, _mm256_and_si256(_mm256_srli_epi16(high, 2 * f), mask));
     }
   }
 }

@@ -1,4 +1,5 @@
-// AVX-512 F, BW, DQ, VL and VNNI. Runs only where kAvx512Vnni.supported() says so.
+// AVX-512 F, BW, DQ, VL and VNNI; with TERN_AVX512_VBMI (avx512vbmi.cpp) also VBMI, which decodes
+// five digits per byte. Runs only where the table's supported() says so.
 #include <immintrin.h>
 
 #include <cstddef>
@@ -10,7 +11,8 @@
 namespace tern::kernels {
 namespace {
 
-constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead weights are asked for.
+constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead dense weights are asked for.
+constexpr std::size_t kStreamAhead = 1024;    // And a tile of ternary ones.
 constexpr std::size_t kTileRows = 4;          // Of dot_lanes: 16 sums in registers.
 constexpr std::size_t kTileTokens = 4;
 
@@ -135,177 +137,164 @@ namespace {
 
 __m512i load(const void* p) { return _mm512_loadu_si512(p); }
 
-// The sums of the lanes of four vectors.
-__m128i reduce4(__m512i a, __m512i b, __m512i c, __m512i d) {
-  const __m512i ab = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
-  const __m512i cd = _mm512_add_epi32(_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
-  const __m512i all =
-      _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
-  const __m256i half =
-      _mm256_add_epi32(_mm512_castsi512_si256(all), _mm512_extracti64x4_epi64(all, 1));
-  return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
+// sum += codes (unsigned) times the four activations at x, in every lane. In assembler because g++
+// 12 broadcasts with an instruction of its own, which takes an arithmetic port (a fifth of the
+// speed of the decoders below), and folds broadcasts that gemm_tile() wants to use again.
+__m512i dot_broadcast(__m512i sum, __m512i codes, const std::int8_t* x) {
+  asm("vpdpbusd %2%{1to16%}, %1, %0"
+      : "+v"(sum)
+      : "v"(codes), "m"(*reinterpret_cast<const char(*)[4]>(x)));
+  return sum;
 }
 
-// Codes are masked where they stand, without shifts: field f is 4^f times too large, and one
-// arithmetic shift of its sum puts that right, exactly, because every term is a multiple of 4^f.
-// Blocks until the largest field could overflow 32 bits: 4 products of (2 << 6) * -128 each.
-constexpr std::size_t kRun = std::size_t{1} << 15;
-static_assert(static_cast<long long>(kRun) * 4 * (2 << 6) * -128 >= INT32_MIN);
+__m512i broadcast(const std::int8_t* x) {
+  __m512i all;
+  asm("vpbroadcastd %1, %0" : "=v"(all) : "m"(*reinterpret_cast<const char(*)[4]>(x)));
+  return all;
+}
 
 __m512i field_mask(int f) { return _mm512_set1_epi8(static_cast<char>(3 << (2 * f))); }
 
-template <std::size_t rows>
-void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
-               std::size_t blocks, std::int32_t* y) {
-  const __m512i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
-  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
-  __m512i total[rows];
+// A layout gives the codes of a block's fields, masked where they stand, without shifts: field f
+// comes 4^kPlace[f] times too large, and one arithmetic shift of its sum puts that right, exactly,
+// because every term is a multiple of 4^kPlace[f].
+struct FourPerByte {
+  static constexpr int kFields = 4;
+  static constexpr unsigned kPlace[kFields] = {0, 1, 2, 3};
+  __m512i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
+
+  void fields(__m512i w, __m512i* out) const {
+    for (int f = 0; f < 4; ++f) out[f] = _mm512_and_si512(w, mask[f]);
+  }
+};
+
+#if defined(TERN_AVX512_VBMI)
+// ternary_code.h's five digits per byte: one look-up of the slot gives c0..c3 (vpermb takes the low
+// six bits), another gives what to flip in an escaped byte (entry 0, nothing, for all others: the
+// subtraction saturates). Bits 6-7 of that patch turn the escape mark into c4, and c3 needs none.
+struct FivePerByte {
+  static constexpr int kFields = 5;
+  static constexpr unsigned kPlace[kFields] = {0, 1, 2, 3, 3};
+  __m512i quads = load(kFivePerByteTables.quads), patches = load(kFivePerByteTables.patches);
+  __m512i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
+  __m512i ordinary = _mm512_set1_epi8(static_cast<char>(191));
+
+  void fields(__m512i w, __m512i* out) const {
+    const __m512i quad = _mm512_permutexvar_epi8(w, quads);
+    const __m512i patch = _mm512_permutexvar_epi8(_mm512_subs_epu8(w, ordinary), patches);
+    const __m512i patched = _mm512_xor_si512(quad, patch);
+    for (int f = 0; f < 3; ++f) out[f] = _mm512_and_si512(patched, mask[f]);
+    out[3] = _mm512_and_si512(quad, mask[3]);
+    out[4] = _mm512_and_si512(_mm512_xor_si512(w, patch), mask[3]);
+  }
+};
+#endif
+
+// The sum of the fields' sums, which are no more than 4 * (2 << 6) * 128 a block.
+template <typename Layout>
+__m512i add_fields(const __m512i* sum) {
+  __m512i total = sum[0];
+  for (int f = 1; f < Layout::kFields; ++f) {
+    total = _mm512_add_epi32(total, _mm512_srai_epi32(sum[f], 2 * Layout::kPlace[f]));
+  }
+  return total;
+}
+
+// Blocks until a field's sum could overflow.
+constexpr std::size_t kRun = std::size_t{1} << 15;
+static_assert(static_cast<long long>(kRun) * 4 * (2 << 6) * -128 >= INT32_MIN);
+
+// Inline, so that the masks stay in registers.
+template <typename Layout, std::size_t tokens>
+[[gnu::always_inline]] inline void gemv_tile(const Layout& layout, const std::uint8_t* w,
+                                             std::size_t blocks, const std::int8_t* x,
+                                             std::size_t x_stride, std::int32_t* y) {
+  constexpr int kFields = Layout::kFields;
+  __m512i total[tokens];
   for (__m512i& t : total) t = _mm512_setzero_si512();
   while (blocks > 0) {
     const std::size_t run = blocks < kRun ? blocks : kRun;
-    __m512i sum[rows][4];
-    for (auto& row : sum) {
-      for (__m512i& s : row) s = _mm512_setzero_si512();
+    __m512i sum[tokens][kFields];
+    for (auto& token : sum) {
+      for (__m512i& s : token) s = _mm512_setzero_si512();
     }
-    for (std::size_t b = 0; b < run; ++b, w += 64, x += 256) {
-      ahead = prefetch_next(ahead, rows * 64);
-      const __m512i xv[4] = {load(x), load(x + 64), load(x + 128), load(x + 192)};
-      for (std::size_t r = 0; r < rows; ++r) {
-        const __m512i codes = load(w + r * row_bytes);
-        for (int f = 0; f < 4; ++f) {
-          sum[r][f] = _mm512_dpbusd_epi32(sum[r][f], _mm512_and_si512(codes, mask[f]), xv[f]);
+    for (std::size_t b = 0; b < run; ++b, w += 64, x += 4 * kFields) {
+      _mm_prefetch(reinterpret_cast<const char*>(w + kStreamAhead), _MM_HINT_T1);
+      __m512i codes[kFields];
+      layout.fields(load(w), codes);
+#pragma GCC unroll 8
+      for (int f = 0; f < kFields; ++f) {
+#pragma GCC unroll 8
+        for (std::size_t t = 0; t < tokens; ++t) {
+          sum[t][f] = dot_broadcast(sum[t][f], codes[f], x + t * x_stride + 4 * f);
         }
       }
     }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const __m512i low = _mm512_add_epi32(sum[r][0], _mm512_srai_epi32(sum[r][1], 2));
-      const __m512i high =
-          _mm512_add_epi32(_mm512_srai_epi32(sum[r][2], 4), _mm512_srai_epi32(sum[r][3], 6));
-      total[r] = _mm512_add_epi32(total[r], _mm512_add_epi32(low, high));
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < tokens; ++t) {
+      total[t] = _mm512_add_epi32(total[t], add_fields<Layout>(sum[t]));
     }
     blocks -= run;
   }
-  if constexpr (rows == 4) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y),
-                     reduce4(total[0], total[1], total[2], total[3]));
-  } else {
-    for (std::size_t r = 0; r < rows; ++r) y[r] = _mm512_reduce_add_epi32(total[r]);
-  }
+#pragma GCC unroll 8
+  for (std::size_t t = 0; t < tokens; ++t) _mm512_storeu_si512(y + 16 * t, total[t]);
 }
 
-void ternary_gemv(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                  const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) gemv_rows<4>(w + r * row_bytes, row_bytes, x, blocks, y + r);
-  for (; r < rows; ++r) gemv_rows<1>(w + r * row_bytes, row_bytes, x, blocks, y + r);
-}
-
-void ternary_fields(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                    const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  const __m512i zero = _mm512_setzero_si512();
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t b = 0; b < blocks; ++b, y += 4) {
-      const std::uint8_t* p = w + r * row_bytes + 64 * b;
-      _mm_prefetch(reinterpret_cast<const char*>(p + kPrefetchBytes), _MM_HINT_T0);
-      const __m512i codes = load(p);
-      __m512i sum[4];
-      for (int f = 0; f < 4; ++f) {
-        const __m512i field = _mm512_and_si512(codes, field_mask(f));
-        sum[f] =
-            _mm512_dpbusd_epi32(zero, field, load(x + 256 * b + 64 * static_cast<unsigned>(f)));
-      }
-      const __m128i sums = reduce4(sum[0], sum[1], sum[2], sum[3]);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y),
-                       _mm_srav_epi32(sums, _mm_setr_epi32(0, 2, 4, 6)));
+template <typename Layout>
+void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes,
+                    std::size_t step_bytes) noexcept {
+  const Layout layout;
+  for (std::size_t b = 0; b < blocks; ++b, w += 64) {
+    __m512i out[Layout::kFields];
+    layout.fields(load(w), out);
+    for (int f = 0; f < Layout::kFields; ++f, codes += step_bytes) {
+      _mm512_storeu_si512(codes, _mm512_srli_epi16(out[f], 2 * Layout::kPlace[f]));
     }
   }
 }
 
-void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes) noexcept {
-  const __m512i mask = field_mask(0);
-  for (std::size_t b = 0; b < blocks; ++b, w += 64, codes += 256) {
-    const __m512i packed = load(w);
-    _mm512_storeu_si512(codes, _mm512_and_si512(packed, mask));
-    _mm512_storeu_si512(codes + 64, _mm512_and_si512(_mm512_srli_epi16(packed, 2), mask));
-    _mm512_storeu_si512(codes + 128, _mm512_and_si512(_mm512_srli_epi16(packed, 4), mask));
-    _mm512_storeu_si512(codes + 192, _mm512_and_si512(_mm512_srli_epi16(packed, 6), mask));
-  }
-}
-
-template <std::size_t rows, std::size_t tokens>
-void gemm_tile(const std::uint8_t* codes, std::size_t code_stride, const std::int8_t* x,
-               std::size_t x_stride, std::size_t n, std::int32_t* y, std::size_t y_stride) {
-  __m512i sum[tokens][rows];
-  for (auto& token : sum) {
-    for (__m512i& s : token) s = _mm512_setzero_si512();
-  }
-  for (std::size_t c = 0; c < n; c += 64) {
-    __m512i wv[rows];
-    for (std::size_t r = 0; r < rows; ++r) wv[r] = load(codes + r * code_stride + c);
-    for (std::size_t t = 0; t < tokens; ++t) {
-      const __m512i xv = load(x + t * x_stride + c);
-      for (std::size_t r = 0; r < rows; ++r) {
-        sum[t][r] = _mm512_dpbusd_epi32(sum[t][r], wv[r], xv);
-      }
-    }
-  }
+// A tile of `tiles` x 16 rows and `tokens` tokens whose sums stay in registers: unrolled by hand,
+// because g++ 12 otherwise decides on registers before it unrolls, and leaves the sums in memory.
+template <std::size_t tiles, std::size_t tokens>
+void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* x,
+               std::size_t x_stride, std::int32_t* y, std::size_t y_stride) {
+  __m512i sum[tokens][tiles];
+#pragma GCC unroll 8
   for (std::size_t t = 0; t < tokens; ++t) {
-    if constexpr (rows == 4) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + t * y_stride),
-                       reduce4(sum[t][0], sum[t][1], sum[t][2], sum[t][3]));
-    } else {
-      for (std::size_t r = 0; r < rows; ++r) {
-        y[t * y_stride + r] = _mm512_reduce_add_epi32(sum[t][r]);
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < tiles; ++i) sum[t][i] = load(y + t * y_stride + 16 * i);
+  }
+  for (std::size_t s = 0; s < steps; ++s, codes += 64 * tiles, x += 4) {
+    __m512i wv[tiles];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < tiles; ++i) wv[i] = load(codes + 64 * i);
+#pragma GCC unroll 8
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const __m512i xv = broadcast(x + t * x_stride);
+#pragma GCC unroll 8
+      for (std::size_t i = 0; i < tiles; ++i) {
+        sum[t][i] = _mm512_dpbusd_epi32(sum[t][i], wv[i], xv);
       }
     }
   }
-}
-
-template <std::size_t tokens>
-void gemm_strip(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t n, std::int32_t* y,
-                std::size_t y_stride) {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    gemm_tile<4, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
-  }
-  for (; r < rows; ++r) {
-    gemm_tile<1, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
-  }
-}
-
-void codes_gemm(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::size_t n,
-                std::int32_t* y, std::size_t y_stride) noexcept {
-  std::size_t t = 0;
-  for (; t + 5 <= tokens; t += 5) {
-    gemm_strip<5>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-  for (; t + 2 <= tokens; t += 2) {
-    gemm_strip<2>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-  for (; t < tokens; ++t) {
-    gemm_strip<1>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-}
-
-void ternary_expand(const std::uint8_t* w, std::size_t first, std::size_t fields, float scale,
-                    float* out) noexcept {
-  const __m512 scales = _mm512_set1_ps(scale);
-  for (std::size_t f = first; f < first + fields; ++f) {
-    const auto shift = _mm_cvtsi32_si128(static_cast<int>(2 * (f % 4)));
-    for (std::size_t j = 0; j < 64; j += 16, out += 16) {
-      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(w + f / 4 * 64 + j));
-      const __m512i codes = _mm512_and_si512(_mm512_srl_epi32(_mm512_cvtepu8_epi32(bytes), shift),
-                                             _mm512_set1_epi32(3));
-      const __m512i digits = _mm512_sub_epi32(codes, _mm512_set1_epi32(1));
-      _mm512_storeu_ps(out, _mm512_mul_ps(_mm512_cvtepi32_ps(digits), scales));
+#pragma GCC unroll 8
+  for (std::size_t t = 0; t < tokens; ++t) {
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < tiles; ++i) {
+      _mm512_storeu_si512(y + t * y_stride + 16 * i, sum[t][i]);
     }
   }
 }
+
+constexpr std::size_t kGemmTokens = 6;  // 24 sums, 4 weights and an activation in 32 registers.
+
+}  // namespace
+}  // namespace tern::kernels
+
+#include "tern/kernels/ternary_lanes.h"
+
+namespace tern::kernels {
+namespace {
 
 void quantize(const float* x, std::size_t n, float s, std::int8_t* q) noexcept {
   const __m512 scale = _mm512_set1_ps(s), magic = _mm512_set1_ps(kRoundMagic);
@@ -359,37 +348,31 @@ std::int32_t int8_steps(std::size_t steps) noexcept {
 
 }  // namespace
 
+#if defined(TERN_AVX512_VBMI)
+constinit const KernelTable kAvx512Vbmi {
+  .name = "avx512vbmi", .supported = cpu_has_avx512vbmi,
+  .ternary_gemv = {ternary_gemv<FourPerByte>, ternary_gemv<FivePerByte>},
+  .ternary_groups = ternary_groups,
+  .ternary_unpack = {ternary_unpack<FourPerByte>, ternary_unpack<FivePerByte>},
+#else
 constinit const KernelTable kAvx512Vnni{
     .name = "avx512vnni",
     .supported = cpu_has_avx512vnni,
-    .ternary_gemv = ternary_gemv,
-    .ternary_fields = ternary_fields,
-    .ternary_unpack = ternary_unpack,
-    .codes_gemm = codes_gemm,
-    .ternary_expand = ternary_expand,
-    .absmax = absmax,
-    .quantize = quantize,
-    .field_sums = field_sums,
-    .dot_lanes = dot_lanes,
-    .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>,
-               expand_elements<ElementBF16>, expand_blocks<BlockQ8_0>, expand_blocks<BlockQ6_K>,
-               expand_blocks<BlockQ4_0>},
-    .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,
-                   gemv_blocks<BlockQ8_0>, gemv_blocks<BlockQ6_K>, gemv_blocks<BlockQ4_0>},
-    .exp = exp_all,
-    .norm_scale = norm_scale,
-    .silu_mul = silu_mul,
-    .relu2_mul = relu2_mul,
-    .add = add_all,
-    .rope = rope,
-    .to_f16 = to_f16,
-    .softmax_block = softmax_block,
-    .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>},
-    .merge = merge,
-    .divide = divide,
-    .read_xor = read_xor,
-    .int8_steps = int8_steps,
-    .int8_macs_per_step = 64 * kChains,
+    .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr},
+    .ternary_groups = ternary_groups,
+    .ternary_unpack = {ternary_unpack<FourPerByte>, nullptr},
+#endif
+  .codes_gemm = codes_gemm, .absmax = absmax, .quantize = quantize, .field_sums = field_sums,
+  .dot_lanes = dot_lanes,
+  .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>, expand_elements<ElementBF16>,
+             expand_blocks<BlockQ8_0>,    expand_blocks<BlockQ6_K>,    expand_blocks<BlockQ4_0>},
+  .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,
+                 gemv_blocks<BlockQ8_0>,    gemv_blocks<BlockQ6_K>,    gemv_blocks<BlockQ4_0>},
+  .exp = exp_all, .norm_scale = norm_scale, .silu_mul = silu_mul, .relu2_mul = relu2_mul,
+  .add = add_all, .rope = rope, .to_f16 = to_f16, .softmax_block = softmax_block,
+  .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>}, .merge = merge,
+  .divide = divide, .read_xor = read_xor, .int8_steps = int8_steps,
+  .int8_macs_per_step = 64 * kChains,
 };
 
 }  // namespace tern::kernels

@@ -16,129 +16,86 @@ __m256i dot4(__m256i sum, __m256i codes, __m256i x) { return TERN_DPBUSD(sum, co
 
 // Codes are masked where they stand, without shifts: field f is 4^f times too large, and one
 // arithmetic shift of its sum puts that right, exactly, because every term is a multiple of 4^f.
-// Blocks until the largest field could overflow 32 bits: two steps a block, of 4 products of
-// (2 << 6) * -128 each.
-constexpr std::size_t kRun = std::size_t{1} << 14;
-static_assert(static_cast<long long>(kRun) * 2 * 4 * (2 << 6) * -128 >= INT32_MIN);
+// Blocks until the largest field could overflow 32 bits: 4 products of (2 << 6) * -128 each.
+constexpr std::size_t kRun = std::size_t{1} << 15;
+static_assert(static_cast<long long>(kRun) * 4 * (2 << 6) * -128 >= INT32_MIN);
 
 __m256i field_mask(int f) { return _mm256_set1_epi8(static_cast<char>(3 << (2 * f))); }
 
-template <std::size_t rows>
-void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
-               std::size_t blocks, std::int32_t* y) {
-  const __m256i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
-  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
-  __m256i total[rows];
-  for (__m256i& t : total) t = _mm256_setzero_si256();
-  while (blocks > 0) {
-    const std::size_t run = blocks < kRun ? blocks : kRun;
-    __m256i sum[rows][4];
-    for (auto& row : sum) {
-      for (__m256i& s : row) s = _mm256_setzero_si256();
-    }
-    for (std::size_t b = 0; b < run; ++b, w += 64, x += 256) {
-      ahead = prefetch_next(ahead, rows * 64);
-      for (std::size_t half = 0; half < 64; half += 32) {
-        for (std::size_t r = 0; r < rows; ++r) {
-          const __m256i codes = load256(w + r * row_bytes + half);
-          for (std::size_t f = 0; f < 4; ++f) {
-            sum[r][f] =
-                dot4(sum[r][f], _mm256_and_si256(codes, mask[f]), load256(x + 64 * f + half));
-          }
+// Token by token: 16 registers hold the sums of one, and the tile is near after the first.
+template <typename Layout, std::size_t tokens>
+void gemv_tile(const Layout&, const std::uint8_t* w_begin, std::size_t blocks_all,
+               const std::int8_t* x_begin, std::size_t x_stride, std::int32_t* y) {
+  for (std::size_t t = 0; t < tokens; ++t, x_begin += x_stride, y += 16) {
+    const std::uint8_t* w = w_begin;
+    const std::int8_t* x = x_begin;
+    std::size_t blocks = blocks_all;
+    __m256i low_total = _mm256_setzero_si256(), high_total = low_total;
+    while (blocks > 0) {
+      const std::size_t run = blocks < kRun ? blocks : kRun;
+      __m256i low_sum[4], high_sum[4];
+#pragma GCC unroll 4
+      for (int f = 0; f < 4; ++f) low_sum[f] = high_sum[f] = _mm256_setzero_si256();
+      for (std::size_t b = 0; b < run; ++b, w += 64, x += 16) {
+        _mm_prefetch(reinterpret_cast<const char*>(w + kStreamAhead), _MM_HINT_T1);
+        const __m256i low = load256(w), high = load256(w + 32);
+#pragma GCC unroll 4
+        for (int f = 0; f < 4; ++f) {
+          const __m256i xv = broadcast(x + 4 * f);
+          low_sum[f] = dot4(low_sum[f], _mm256_and_si256(low, field_mask(f)), xv);
+          high_sum[f] = dot4(high_sum[f], _mm256_and_si256(high, field_mask(f)), xv);
         }
       }
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-      const __m256i low = _mm256_add_epi32(sum[r][0], _mm256_srai_epi32(sum[r][1], 2));
-      const __m256i high =
-          _mm256_add_epi32(_mm256_srai_epi32(sum[r][2], 4), _mm256_srai_epi32(sum[r][3], 6));
-      total[r] = _mm256_add_epi32(total[r], _mm256_add_epi32(low, high));
-    }
-    blocks -= run;
-  }
-  for (std::size_t r = 0; r < rows; ++r) y[r] = reduce(total[r]);
-}
-
-void ternary_gemv(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                  const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  std::size_t r = 0;
-  for (; r + 2 <= rows; r += 2) gemv_rows<2>(w + r * row_bytes, row_bytes, x, blocks, y + r);
-  for (; r < rows; ++r) gemv_rows<1>(w + r * row_bytes, row_bytes, x, blocks, y + r);
-}
-
-void ternary_fields(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                    const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  const __m256i zero = _mm256_setzero_si256();
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t b = 0; b < blocks; ++b, y += 4) {
-      const std::uint8_t* p = w + r * row_bytes + 64 * b;
-      prefetch(p);
-      const __m256i low = load256(p), high = load256(p + 32);
-      __m256i sum[4];
+#pragma GCC unroll 4
       for (int f = 0; f < 4; ++f) {
-        const std::int8_t* xp = x + 256 * b + 64 * static_cast<unsigned>(f);
-        const __m256i mask = field_mask(f);
-        sum[f] = dot4(dot4(zero, _mm256_and_si256(low, mask), load256(xp)),
-                      _mm256_and_si256(high, mask), load256(xp + 32));
+        low_total = _mm256_add_epi32(low_total, _mm256_srai_epi32(low_sum[f], 2 * f));
+        high_total = _mm256_add_epi32(high_total, _mm256_srai_epi32(high_sum[f], 2 * f));
       }
-      const __m128i sums = reduce4(sum[0], sum[1], sum[2], sum[3]);
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y),
-                       _mm_srav_epi32(sums, _mm_setr_epi32(0, 2, 4, 6)));
+      blocks -= run;
+    }
+    store256(y, low_total);
+    store256(y + 8, high_total);
+  }
+}
+
+constexpr std::size_t kGemmTokens = 6;  // 12 sums, 2 weights and an activation in 16 registers.
+
+// Tile by tile: 16 registers hold the sums of one.
+template <std::size_t tiles, std::size_t tokens>
+void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* x,
+               std::size_t x_stride, std::int32_t* y, std::size_t y_stride) {
+  for (std::size_t i = 0; i < tiles; ++i, y += 16) {
+    __m256i sum[tokens][2];
+#pragma GCC unroll 6
+    for (std::size_t t = 0; t < tokens; ++t) {
+      sum[t][0] = load256(y + t * y_stride);
+      sum[t][1] = load256(y + t * y_stride + 8);
+    }
+    for (std::size_t s = 0; s < steps; ++s) {
+      const std::uint8_t* step = codes + (s * tiles + i) * 64;
+      const __m256i low = load256(step), high = load256(step + 32);
+#pragma GCC unroll 6
+      for (std::size_t t = 0; t < tokens; ++t) {
+        const __m256i xv = broadcast(x + t * x_stride + 4 * s);
+        sum[t][0] = dot4(sum[t][0], low, xv);
+        sum[t][1] = dot4(sum[t][1], high, xv);
+      }
+    }
+#pragma GCC unroll 6
+    for (std::size_t t = 0; t < tokens; ++t) {
+      store256(y + t * y_stride, sum[t][0]);
+      store256(y + t * y_stride + 8, sum[t][1]);
     }
   }
 }
 
-template <std::size_t rows, std::size_t tokens>
-void gemm_tile(const std::uint8_t* codes, std::size_t code_stride, const std::int8_t* x,
-               std::size_t x_stride, std::size_t n, std::int32_t* y, std::size_t y_stride) {
-  __m256i sum[tokens][rows];
-  for (auto& token : sum) {
-    for (__m256i& s : token) s = _mm256_setzero_si256();
-  }
-  for (std::size_t c = 0; c < n; c += 32) {
-    __m256i xv[tokens];
-    for (std::size_t t = 0; t < tokens; ++t) xv[t] = load256(x + t * x_stride + c);
-    for (std::size_t r = 0; r < rows; ++r) {
-      const __m256i wv = load256(codes + r * code_stride + c);
-      for (std::size_t t = 0; t < tokens; ++t) sum[t][r] = dot4(sum[t][r], wv, xv[t]);
-    }
-  }
-  for (std::size_t t = 0; t < tokens; ++t) {
-    if constexpr (rows == 4) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + t * y_stride),
-                       reduce4(sum[t][0], sum[t][1], sum[t][2], sum[t][3]));
-    } else {
-      for (std::size_t r = 0; r < rows; ++r) y[t * y_stride + r] = reduce(sum[t][r]);
-    }
-  }
-}
+}  // namespace
+}  // namespace tern::kernels
 
-template <std::size_t tokens>
-void gemm_strip(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t n, std::int32_t* y,
-                std::size_t y_stride) {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    gemm_tile<4, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
-  }
-  for (; r < rows; ++r) {
-    gemm_tile<1, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
-  }
-}
+#include "tern/kernels/ternary_lanes.h"
 
-void codes_gemm(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::size_t n,
-                std::int32_t* y, std::size_t y_stride) noexcept {
-  std::size_t t = 0;
-  for (; t + 3 <= tokens; t += 3) {
-    gemm_strip<3>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-  for (; t < tokens; ++t) {
-    gemm_strip<1>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-}
+namespace tern::kernels {
+namespace {
 
 constexpr std::size_t kChains = 12;
 
@@ -167,8 +124,8 @@ constinit const KernelTable kAvxVnni{
     .name = "avxvnni",
     .supported = cpu_has_avxvnni,
 #endif
-  .ternary_gemv = ternary_gemv, .ternary_fields = ternary_fields, .ternary_unpack = ternary_unpack,
-  .codes_gemm = codes_gemm, .ternary_expand = ternary_expand, .absmax = absmax,
+  .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr}, .ternary_groups = ternary_groups,
+  .ternary_unpack = {ternary_unpack, nullptr}, .codes_gemm = codes_gemm, .absmax = absmax,
   .quantize = quantize, .field_sums = field_sums, .dot_lanes = dot_lanes,
   .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>, expand_elements<ElementBF16>,
              expand_blocks<BlockQ8_0>,    expand_blocks<BlockQ6_K>,    expand_blocks<BlockQ4_0>},

@@ -14,7 +14,7 @@ namespace {
 
 // Fastest first, kScalar last.
 #if defined(__x86_64__)
-constexpr std::array kTables{&kAvx512Vnni, &kAvxVnni, &kAvx2, &kScalar};
+constexpr std::array kTables{&kAvx512Vbmi, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kScalar};
 #elif defined(__aarch64__)
 constexpr std::array kTables{&kNeonDotprod, &kScalar};
 #else
@@ -26,6 +26,7 @@ constexpr std::array kTables{&kScalar};
 bool cpu_has_avx2() noexcept { return cpu_features().avx2; }
 bool cpu_has_avxvnni() noexcept { return cpu_features().avxvnni; }
 bool cpu_has_avx512vnni() noexcept { return cpu_features().avx512vnni; }
+bool cpu_has_avx512vbmi() noexcept { return cpu_features().avx512vbmi; }
 bool cpu_has_neon_dotprod() noexcept { return cpu_features().neon_dotprod; }
 
 std::span<const KernelTable* const> all_tables() noexcept { return kTables; }
@@ -33,6 +34,10 @@ std::span<const KernelTable* const> all_tables() noexcept { return kTables; }
 std::string_view table_name(const KernelTable& table) noexcept { return table.name; }
 
 bool table_supported(const KernelTable& table) noexcept { return table.supported(); }
+
+bool table_has_layout(const KernelTable& table, TernaryLayout layout) noexcept {
+  return table.ternary_gemv[static_cast<std::size_t>(layout)] != nullptr;
+}
 
 const KernelTable& choose_table(std::string_view forced) {
   std::string usable;

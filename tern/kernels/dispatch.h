@@ -4,6 +4,8 @@
 #include <span>
 #include <string_view>
 
+#include "tern/tensor/ternary_code.h"
+
 namespace tern::kernels {
 
 struct KernelTable;  // kernel_table.h; callers only pass it on.
@@ -19,5 +21,8 @@ const KernelTable& choose_table(std::string_view forced);
 
 // choose_table(TERN_ISA). Throws as choose_table does.
 const KernelTable& table_from_environment();
+
+// Whether the table's integer kernels read ternary matrices of this layout.
+bool table_has_layout(const KernelTable& table, TernaryLayout layout) noexcept;
 
 }  // namespace tern::kernels

@@ -11,6 +11,9 @@
 namespace tern::kernels {
 
 inline constexpr std::size_t kLanes = 16;  // Of a float sum (dense.h).
+inline constexpr std::size_t kTernaryLayouts = 2;
+inline constexpr std::size_t kGemvTokens = 4;  // That meet packed weights without unpacking.
+inline constexpr std::size_t kPanelTiles = 4;  // Tiles of unpacked codes that meet tokens together.
 
 // Storage of full-precision weights, as an index into the tables of functions below.
 enum DenseKind : std::size_t {
@@ -27,24 +30,28 @@ struct KernelTable {
   const char* name;  // What TERN_ISA, `tern cpu` and the tests call it.
   bool (*supported)() noexcept;
 
-  // Ternary weights (tensor/ternary_matrix.h, k2Bit) times int8. A code is w + 1; sums are of
+  // Ternary weights times int8 (tensor/ternary_matrix.h; functions by TernaryLayout, null where a
+  // table does not have that layout: kFourPerByte is always there). A code is w + 1; sums are of
   // code * x, modulo 2^32, and the caller takes the sum of x off.
-  // y[r] over whole rows of `blocks` blocks, row r at w + r * row_bytes.
-  void (*ternary_gemv)(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                       const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept;
-  // y[r * 4 blocks + f]: the same, one sum per field of 64 columns.
-  void (*ternary_fields)(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                         const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept;
-  // codes[c] = w + 1 for the 256 * blocks columns of one row, one byte each.
-  void (*ternary_unpack)(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes) noexcept;
-  // y[t * y_stride + r] = sum over n columns of codes[r * code_stride + c] * x[t * x_stride + c].
-  // n is a multiple of 64; codes are at most 2.
-  void (*codes_gemm)(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                     const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::size_t n,
+  // Whole tiles, one after the other, of `blocks` blocks, times 1 .. kGemvTokens rows of x:
+  // y[(tile * tokens + t) * 16 + row of the tile]. Reads x up to the end of the blocks.
+  void (*ternary_gemv[kTernaryLayouts])(const std::uint8_t* w, std::size_t tiles,
+                                        std::size_t blocks, const std::int8_t* x,
+                                        std::size_t x_stride, std::size_t tokens,
+                                        std::int32_t* y) noexcept;
+  // One tile (kFourPerByte) and one token, a sum for every `group` blocks (the last group may have
+  // fewer): y[g * 16 + row].
+  void (*ternary_groups)(const std::uint8_t* w, std::size_t blocks, std::size_t group,
+                         const std::int8_t* x, std::int32_t* y) noexcept;
+  // Codes of one tile, a byte each: the 64 codes of columns 4 s .. 4 s + 3 (row-major) at
+  // codes + s * step_bytes, for all steps of `blocks` blocks.
+  void (*ternary_unpack[kTernaryLayouts])(const std::uint8_t* w, std::size_t blocks,
+                                          std::uint8_t* codes, std::size_t step_bytes) noexcept;
+  // y[t * y_stride + 16 * tile + row] += sum over `steps` steps of unpacked codes times x. Step s
+  // of tile i stands at codes + (s * tiles + i) * 64; tiles is 1 .. kPanelTiles.
+  void (*codes_gemm)(const std::uint8_t* codes, std::size_t tiles, std::size_t steps,
+                     const std::int8_t* x, std::size_t x_stride, std::size_t tokens,
                      std::int32_t* y, std::size_t y_stride) noexcept;
-  // out[64 i + j] = digit * scale for `fields` fields of a row, from field `first` on.
-  void (*ternary_expand)(const std::uint8_t* w, std::size_t first, std::size_t fields, float scale,
-                         float* out) noexcept;
 
   // Activations to int8 (quantize.h).
   float (*absmax)(const float* x, std::size_t n) noexcept;  // max |x|; 0 for n = 0.
@@ -91,10 +98,20 @@ struct KernelTable {
   std::size_t int8_macs_per_step;
 };
 
+// Look-ups that decode five digits per byte (tensor/ternary_code.h) in vectors (avx512vbmi.cpp):
+// the codes c0..c3 of each slot, two bits each; and by 1 + the slot of an escaped byte what to flip
+// in those and, in bits 6-7, in the byte itself to make it c4. Entry 0 flips nothing.
+struct FivePerByteTables {
+  alignas(64) std::uint8_t quads[64];
+  alignas(64) std::uint8_t patches[64];
+};
+extern const FivePerByteTables kFivePerByteTables;
+
 // What a table's `supported` asks (dispatch.cpp answers, from base/system.h).
 bool cpu_has_avx2() noexcept;
 bool cpu_has_avxvnni() noexcept;
 bool cpu_has_avx512vnni() noexcept;
+bool cpu_has_avx512vbmi() noexcept;
 bool cpu_has_neon_dotprod() noexcept;
 
 extern const KernelTable kScalar;
@@ -102,6 +119,7 @@ extern const KernelTable kScalar;
 extern const KernelTable kAvx2;
 extern const KernelTable kAvxVnni;
 extern const KernelTable kAvx512Vnni;
+extern const KernelTable kAvx512Vbmi;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonDotprod;
 #endif

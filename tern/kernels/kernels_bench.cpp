@@ -1,5 +1,5 @@
 // The products of the 2B model's shapes from cold weights, checked before they are timed, beside
-// the ceilings of the same minute. `--benchmark_filter=avx512vnni`, and TERN_THREADS threads
+// the ceilings of the same minute. `--benchmark_filter=avx512vbmi`, and TERN_THREADS threads
 // (default 1).
 #include <benchmark/benchmark.h>
 
@@ -83,7 +83,8 @@ void bench_ternary(benchmark::State& state, const KernelTable* table) {
     return state.SkipWithError("wrong result: a speed without the right answer is no speed");
   }
   for (auto _ : state) ternary_matmul(*table, w, q, y.data(), rows, pool);
-  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(rows * w.row_bytes()));
+  state.SetBytesProcessed(state.iterations() *
+                          static_cast<std::int64_t>(w.tiles() * w.tile_bytes()));
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(rows * cols * tokens));
 }
 

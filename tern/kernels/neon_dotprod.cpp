@@ -200,140 +200,97 @@ int8x16_t field(uint8x16_t packed) {
   }
 }
 
-void ternary_fields(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                    const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t b = 0; b < blocks; ++b, y += 4) {
-      const std::uint8_t* p = w + r * row_bytes + 64 * b;
-      const std::int8_t* xp = x + 256 * b;
-      __builtin_prefetch(p + kPrefetchBytes);
-      int32x4_t s0 = vdupq_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
-      for (std::size_t j = 0; j < 64; j += 16) {
-        const uint8x16_t packed = vld1q_u8(p + j);
-        s0 = vdotq_s32(s0, field<0>(packed), vld1q_s8(xp + j));
-        s1 = vdotq_s32(s1, field<1>(packed), vld1q_s8(xp + 64 + j));
-        s2 = vdotq_s32(s2, field<2>(packed), vld1q_s8(xp + 128 + j));
-        s3 = vdotq_s32(s3, field<3>(packed), vld1q_s8(xp + 192 + j));
-      }
-      vst1q_s32(y, vpaddq_s32(vpaddq_s32(s0, s1), vpaddq_s32(s2, s3)));
+struct FourPerByte {};
+
+// sum[i] += codes of rows 4 i .. 4 i + 3 times activations 4 f .. 4 f + 3 of a block.
+template <int f>
+void dot_field(int32x4_t* sum, const uint8x16_t* w, int8x16_t x) {
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) sum[i] = vdotq_laneq_s32(sum[i], field<f>(w[i]), x, f);
+}
+
+template <typename Layout, std::size_t tokens>
+void gemv_tile(const Layout&, const std::uint8_t* w, std::size_t blocks, const std::int8_t* x,
+               std::size_t x_stride, std::int32_t* y) {
+  int32x4_t even[tokens][4], odd[tokens][4];  // Of fields: two chains of sums each.
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (int i = 0; i < 4; ++i) even[t][i] = odd[t][i] = vdupq_n_s32(0);
+  }
+  for (std::size_t b = 0; b < blocks; ++b, w += 64, x += 16) {
+    __builtin_prefetch(w + kPrefetchBytes);
+    const uint8x16_t rows[4] = {vld1q_u8(w), vld1q_u8(w + 16), vld1q_u8(w + 32), vld1q_u8(w + 48)};
+#pragma GCC unroll 4
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const int8x16_t xv = vld1q_s8(x + t * x_stride);
+      dot_field<0>(even[t], rows, xv);
+      dot_field<1>(odd[t], rows, xv);
+      dot_field<2>(even[t], rows, xv);
+      dot_field<3>(odd[t], rows, xv);
     }
+  }
+  for (std::size_t t = 0; t < tokens; ++t, y += 16) {
+    for (int i = 0; i < 4; ++i) vst1q_s32(y + 4 * i, vaddq_s32(even[t][i], odd[t][i]));
   }
 }
 
-template <std::size_t rows>
-void gemv_rows(const std::uint8_t* w, std::size_t row_bytes, const std::int8_t* x,
-               std::size_t blocks, std::int32_t* y) {
-  const std::uint8_t* ahead = prefetch_start(w, rows * row_bytes);
-  int32x4_t sum[rows][2];
-  for (auto& row : sum) row[0] = row[1] = vdupq_n_s32(0);
-  for (std::size_t b = 0; b < blocks; ++b, w += 64, x += 256) {
-    ahead = prefetch_next(ahead, rows * 64);
-    for (std::size_t j = 0; j < 64; j += 16) {
-      const int8x16_t x0 = vld1q_s8(x + j), x1 = vld1q_s8(x + 64 + j);
-      const int8x16_t x2 = vld1q_s8(x + 128 + j), x3 = vld1q_s8(x + 192 + j);
-      for (std::size_t r = 0; r < rows; ++r) {
-        const uint8x16_t packed = vld1q_u8(w + r * row_bytes + j);
-        sum[r][0] = vdotq_s32(sum[r][0], field<0>(packed), x0);
-        sum[r][1] = vdotq_s32(sum[r][1], field<1>(packed), x1);
-        sum[r][0] = vdotq_s32(sum[r][0], field<2>(packed), x2);
-        sum[r][1] = vdotq_s32(sum[r][1], field<3>(packed), x3);
-      }
-    }
-  }
-  for (std::size_t r = 0; r < rows; ++r) y[r] = vaddvq_s32(vaddq_s32(sum[r][0], sum[r][1]));
-}
-
-void ternary_gemv(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                  const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) gemv_rows<4>(w + r * row_bytes, row_bytes, x, blocks, y + r);
-  for (; r < rows; ++r) gemv_rows<1>(w + r * row_bytes, row_bytes, x, blocks, y + r);
-}
-
-void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes) noexcept {
-  auto* out = reinterpret_cast<std::int8_t*>(codes);
-  for (std::size_t b = 0; b < blocks; ++b, w += 64, out += 256) {
+void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes,
+                    std::size_t step_bytes) noexcept {
+  for (std::size_t b = 0; b < blocks; ++b, w += 64, codes += 4 * step_bytes) {
     for (std::size_t j = 0; j < 64; j += 16) {
       const uint8x16_t packed = vld1q_u8(w + j);
-      vst1q_s8(out + j, field<0>(packed));
-      vst1q_s8(out + 64 + j, field<1>(packed));
-      vst1q_s8(out + 128 + j, field<2>(packed));
-      vst1q_s8(out + 192 + j, field<3>(packed));
+      auto* out = reinterpret_cast<std::int8_t*>(codes + j);
+      vst1q_s8(out, field<0>(packed));
+      vst1q_s8(out + step_bytes, field<1>(packed));
+      vst1q_s8(out + 2 * step_bytes, field<2>(packed));
+      vst1q_s8(out + 3 * step_bytes, field<3>(packed));
     }
   }
 }
 
-int32x4_t reduce4(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
-  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
-}
 std::int32_t reduce(int32x4_t v) { return vaddvq_s32(v); }
 
-template <std::size_t rows, std::size_t tokens>
-void gemm_tile(const std::uint8_t* codes, std::size_t code_stride, const std::int8_t* x,
-               std::size_t x_stride, std::size_t n, std::int32_t* y, std::size_t y_stride) {
-  int32x4_t sum[tokens][rows];
-  for (auto& token : sum) {
-    for (int32x4_t& s : token) s = vdupq_n_s32(0);
-  }
-  for (std::size_t c = 0; c < n; c += 16) {
-    int8x16_t wv[rows];
-    for (std::size_t r = 0; r < rows; ++r) {
-      wv[r] = vreinterpretq_s8_u8(vld1q_u8(codes + r * code_stride + c));
-    }
+constexpr std::size_t kGemmTokens = 6;  // 24 sums, 4 weights and an activation in 32 registers.
+
+// Tile by tile: 32 registers hold the sums of one.
+template <std::size_t tiles, std::size_t tokens>
+void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* x,
+               std::size_t x_stride, std::int32_t* y, std::size_t y_stride) {
+  for (std::size_t tile = 0; tile < tiles; ++tile, y += 16) {
+    int32x4_t sum[tokens][4];
+#pragma GCC unroll 6
     for (std::size_t t = 0; t < tokens; ++t) {
-      const int8x16_t xv = vld1q_s8(x + t * x_stride + c);
-      for (std::size_t r = 0; r < rows; ++r) sum[t][r] = vdotq_s32(sum[t][r], wv[r], xv);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) sum[t][i] = vld1q_s32(y + t * y_stride + 4 * i);
     }
-  }
-  for (std::size_t t = 0; t < tokens; ++t) {
-    if constexpr (rows == 4) {
-      vst1q_s32(y + t * y_stride, reduce4(sum[t][0], sum[t][1], sum[t][2], sum[t][3]));
-    } else {
-      for (std::size_t r = 0; r < rows; ++r) y[t * y_stride + r] = reduce(sum[t][r]);
+    for (std::size_t s = 0; s < steps; ++s) {
+      const std::uint8_t* step = codes + (s * tiles + tile) * 64;
+      int8x16_t wv[4];
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) wv[i] = vreinterpretq_s8_u8(vld1q_u8(step + 16 * i));
+#pragma GCC unroll 6
+      for (std::size_t t = 0; t < tokens; ++t) {
+        std::int32_t four;
+        __builtin_memcpy(&four, x + t * x_stride + 4 * s, 4);
+        const int8x16_t xv = vreinterpretq_s8_s32(vdupq_n_s32(four));
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) sum[t][i] = vdotq_s32(sum[t][i], wv[i], xv);
+      }
+    }
+#pragma GCC unroll 6
+    for (std::size_t t = 0; t < tokens; ++t) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i) vst1q_s32(y + t * y_stride + 4 * i, sum[t][i]);
     }
   }
 }
 
-template <std::size_t tokens>
-void gemm_strip(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t n, std::int32_t* y,
-                std::size_t y_stride) {
-  std::size_t r = 0;
-  for (; r + 4 <= rows; r += 4) {
-    gemm_tile<4, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
-  }
-  for (; r < rows; ++r) {
-    gemm_tile<1, tokens>(codes + r * code_stride, code_stride, x, x_stride, n, y + r, y_stride);
-  }
-}
+}  // namespace
+}  // namespace tern::kernels
 
-void codes_gemm(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::size_t n,
-                std::int32_t* y, std::size_t y_stride) noexcept {
-  std::size_t t = 0;
-  for (; t + 4 <= tokens; t += 4) {
-    gemm_strip<4>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-  for (; t < tokens; ++t) {
-    gemm_strip<1>(codes, code_stride, rows, x + t * x_stride, x_stride, n, y + t * y_stride,
-                  y_stride);
-  }
-}
+#include "tern/kernels/ternary_lanes.h"
 
-void ternary_expand(const std::uint8_t* w, std::size_t first, std::size_t fields, float scale,
-                    float* out) noexcept {
-  const Lanes16 scales = Lanes16::set1(scale);
-  for (std::size_t f = first; f < first + fields; ++f) {
-    const int8x16_t shift = vdupq_n_s8(static_cast<std::int8_t>(-2 * static_cast<int>(f % 4)));
-    for (std::size_t j = 0; j < 64; j += 16, out += 16) {
-      const uint8x16_t packed = vshlq_u8(vld1q_u8(w + f / 4 * 64 + j), shift);
-      std::int8_t digits[16];
-      vst1q_s8(digits, vsubq_s8(field<0>(packed), vdupq_n_s8(1)));
-      mul(Lanes16::from_i8(digits), scales).store(out);
-    }
-  }
-}
+namespace tern::kernels {
+namespace {
 
 void quantize(const float* x, std::size_t n, float s, std::int8_t* q) noexcept {
   const Lanes16 scale = Lanes16::set1(s), magic = Lanes16::set1(kRoundMagic);
@@ -395,11 +352,10 @@ std::int32_t int8_steps(std::size_t steps) noexcept {
 constinit const KernelTable kNeonDotprod{
     .name = "neon",
     .supported = cpu_has_neon_dotprod,
-    .ternary_gemv = ternary_gemv,
-    .ternary_fields = ternary_fields,
-    .ternary_unpack = ternary_unpack,
+    .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr},
+    .ternary_groups = ternary_groups,
+    .ternary_unpack = {ternary_unpack, nullptr},
     .codes_gemm = codes_gemm,
-    .ternary_expand = ternary_expand,
     .absmax = absmax,
     .quantize = quantize,
     .field_sums = field_sums,

@@ -32,7 +32,7 @@ void quantize_row(const KernelTable& k, const float* x, Int8Rows& out, std::size
 void Int8Rows::resize(std::size_t new_tokens, std::size_t new_cols, std::size_t new_group) {
   tokens = new_tokens;
   cols = new_cols;
-  stride = (new_cols + kTernaryBlock - 1) / kTernaryBlock * kTernaryBlock;
+  stride = (new_cols + 19 + kTernaryField - 1) / kTernaryField * kTernaryField;
   group = new_group;
   groups = new_group == 0 ? 1 : (new_cols + new_group - 1) / new_group;
   if (storage.size() < tokens * stride) storage = AlignedBuffer(tokens * stride);

@@ -12,8 +12,8 @@
 namespace tern::kernels {
 
 // int8 rows and their scales: x[t][c] is about q[t][c] * scale(t, c / group). Room is made once and
-// reused. Row t starts at q + t * stride; columns past `cols` up to `stride` (a whole number of
-// 256-weight blocks) are 0.
+// reused. Row t starts at q + t * stride; columns past `cols` up to `stride` (whole fields, and at
+// least whole blocks of every ternary layout) are 0.
 struct Int8Rows {
   std::size_t tokens = 0, cols = 0, stride = 0;
   std::size_t group = 0;           // Columns per scale; 0: one scale for the whole row.

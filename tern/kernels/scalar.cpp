@@ -18,62 +18,65 @@ bool supported() noexcept { return true; }
 
 // --- Ternary weights times int8. Unsigned sums, because they are meant modulo 2^32.
 
-int code_at(const std::uint8_t* w, std::size_t column) noexcept {
-  const std::size_t in_block = column % kTernaryBlock;
-  const std::uint8_t byte =
-      w[column / kTernaryBlock * kTernaryBlockBytes + in_block % kTernaryField];
-  return (byte >> (2 * (in_block / kTernaryField))) & 3;
+// Code of column `column` of a tile's row.
+template <TernaryLayout layout>
+unsigned code_at(const std::uint8_t* tile, std::size_t row, std::size_t column) noexcept {
+  constexpr std::size_t kWidth = ternary_block_cols(layout);
+  const std::uint8_t byte = tile[column / kWidth * kTernaryBlockBytes + 4 * row + column % 4];
+  return ternary_code(layout, byte, column % kWidth / 4);
 }
 
-void ternary_fields(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                    const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  const std::size_t fields = 4 * blocks;
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t f = 0; f < fields; ++f) {
-      std::int32_t sum = 0;
-      for (std::size_t c = f * kTernaryField; c < (f + 1) * kTernaryField; ++c) {
-        sum += code_at(w + r * row_bytes, c) * x[c];
+template <TernaryLayout layout>
+void ternary_gemv(const std::uint8_t* w, std::size_t tiles, std::size_t blocks,
+                  const std::int8_t* x, std::size_t x_stride, std::size_t tokens,
+                  std::int32_t* y) noexcept {
+  for (std::size_t i = 0; i < tiles; ++i, w += blocks * kTernaryBlockBytes) {
+    for (std::size_t t = 0; t < tokens; ++t) {
+      for (std::size_t r = 0; r < kTernaryTileRows; ++r) {
+        std::uint32_t sum = 0;
+        for (std::size_t c = 0; c < blocks * ternary_block_cols(layout); ++c) {
+          sum += code_at<layout>(w, r, c) * static_cast<std::uint32_t>(x[t * x_stride + c]);
+        }
+        *y++ = static_cast<std::int32_t>(sum);
       }
-      y[r * fields + f] = sum;
     }
   }
 }
 
-void ternary_gemv(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows,
-                  const std::int8_t* x, std::size_t blocks, std::int32_t* y) noexcept {
-  for (std::size_t r = 0; r < rows; ++r) {
-    std::uint32_t sum = 0;
-    for (std::size_t c = 0; c < blocks * kTernaryBlock; ++c) {
-      sum += static_cast<std::uint32_t>(code_at(w + r * row_bytes, c) * x[c]);
+void ternary_groups(const std::uint8_t* w, std::size_t blocks, std::size_t group,
+                    const std::int8_t* x, std::int32_t* y) noexcept {
+  for (std::size_t b = 0; b < blocks; b += group, y += kTernaryTileRows) {
+    const std::size_t count = std::min(group, blocks - b);
+    ternary_gemv<TernaryLayout::kFourPerByte>(w + b * kTernaryBlockBytes, 1, count, x + 16 * b, 0,
+                                              1, y);
+  }
+}
+
+template <TernaryLayout layout>
+void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes,
+                    std::size_t step_bytes) noexcept {
+  const std::size_t steps = blocks * ternary_fields(layout);
+  for (std::size_t s = 0; s < steps; ++s, codes += step_bytes) {
+    for (std::size_t i = 0; i < kTernaryBlockBytes; ++i) {
+      codes[i] = static_cast<std::uint8_t>(code_at<layout>(w, i / 4, 4 * s + i % 4));
     }
-    y[r] = static_cast<std::int32_t>(sum);
   }
 }
 
-void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes) noexcept {
-  for (std::size_t c = 0; c < blocks * kTernaryBlock; ++c) {
-    codes[c] = static_cast<std::uint8_t>(code_at(w, c));
-  }
-}
-
-void codes_gemm(const std::uint8_t* codes, std::size_t code_stride, std::size_t rows,
-                const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::size_t n,
-                std::int32_t* y, std::size_t y_stride) noexcept {
+void codes_gemm(const std::uint8_t* codes, std::size_t tiles, std::size_t steps,
+                const std::int8_t* x, std::size_t x_stride, std::size_t tokens, std::int32_t* y,
+                std::size_t y_stride) noexcept {
   for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t r = 0; r < rows; ++r) {
-      std::uint32_t sum = 0;
-      for (std::size_t c = 0; c < n; ++c) {
-        sum += static_cast<std::uint32_t>(codes[r * code_stride + c] * x[t * x_stride + c]);
+    for (std::size_t r = 0; r < tiles * kTernaryTileRows; ++r) {
+      auto sum = static_cast<std::uint32_t>(y[t * y_stride + r]);
+      for (std::size_t c = 0; c < 4 * steps; ++c) {
+        const std::uint8_t* step =
+            codes + (c / 4 * tiles + r / kTernaryTileRows) * kTernaryBlockBytes;
+        sum += static_cast<std::uint32_t>(step[r % kTernaryTileRows * 4 + c % 4] *
+                                          x[t * x_stride + c]);
       }
       y[t * y_stride + r] = static_cast<std::int32_t>(sum);
     }
-  }
-}
-
-void ternary_expand(const std::uint8_t* w, std::size_t first, std::size_t fields, float scale,
-                    float* out) noexcept {
-  for (std::size_t i = 0; i < fields * kTernaryField; ++i) {
-    out[i] = static_cast<float>(code_at(w, first * kTernaryField + i) - 1) * scale;
   }
 }
 
@@ -292,11 +295,12 @@ std::int32_t int8_steps(std::size_t steps) noexcept {
 constinit const KernelTable kScalar{
     .name = "scalar",
     .supported = supported,
-    .ternary_gemv = ternary_gemv,
-    .ternary_fields = ternary_fields,
-    .ternary_unpack = ternary_unpack,
+    .ternary_gemv = {ternary_gemv<TernaryLayout::kFourPerByte>,
+                     ternary_gemv<TernaryLayout::kFivePerByte>},
+    .ternary_groups = ternary_groups,
+    .ternary_unpack = {ternary_unpack<TernaryLayout::kFourPerByte>,
+                       ternary_unpack<TernaryLayout::kFivePerByte>},
     .codes_gemm = codes_gemm,
-    .ternary_expand = ternary_expand,
     .absmax = absmax,
     .quantize = quantize,
     .field_sums = field_sums,

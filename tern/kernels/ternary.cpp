@@ -2,8 +2,8 @@
 #include "tern/kernels/ternary.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
-#include <cstring>
 
 #include "tern/kernels/dense_panel.h"
 #include "tern/kernels/kernel_table.h"
@@ -11,11 +11,12 @@
 namespace tern::kernels {
 namespace {
 
-constexpr std::size_t kGemvRows = 64;     // Rows whose sums lie on the stack at a time.
-constexpr std::size_t kCodeRows = 8;      // Rows of an unpacked panel...
-constexpr std::size_t kCodeBlocks = 10;   // ... and its width in blocks: 20 KiB.
-constexpr std::size_t kGemmTokens = 64;   // Tokens that meet a panel.
-constexpr std::size_t kFieldBlocks = 16;  // Blocks whose field sums lie on the stack at a time.
+constexpr std::size_t kGemvTiles = 16;  // Whose sums lie on the stack at a time.
+constexpr std::size_t kStackGroups = 64;
+constexpr std::size_t kPanelHeight = kPanelTiles * kTernaryTileRows;
+constexpr std::size_t kPanelSteps = 320;   // Width of an unpacked panel: 1280 columns, 80 KiB.
+constexpr std::size_t kPanelTokens = 256;  // Whose sums lie on the stack: 64 KiB.
+static_assert(kPanelSteps % 4 == 0 && kPanelSteps % 5 == 0);  // Whole blocks of both layouts.
 
 // Sums modulo 2^32 that are known to fit: 128 * 2^24 is the largest.
 std::int32_t difference(std::int32_t a, std::int32_t b) noexcept {
@@ -27,13 +28,12 @@ struct Scaling {
   const TernaryMatrix& w;
   const Int8Rows& x;
   std::size_t groups;  // Sums per row: 1, or one per group of columns.
-  std::size_t group_fields;
+  std::size_t group_cols;
 
   Scaling(const TernaryMatrix& w_, const Int8Rows& x_) : w(w_), x(x_), groups(1) {
-    const std::size_t fields = x.stride / kTernaryField;
     const std::size_t group = x.group != 0 ? x.group : w.group();
     if (group != 0) groups = (w.cols() + group - 1) / group;
-    group_fields = group != 0 ? group / kTernaryField : fields;
+    group_cols = group != 0 ? group : w.cols();
   }
   bool grouped() const noexcept { return x.group != 0 || w.scale_kind() == ScaleKind::kGroup; }
   float w_scale(std::size_t r, std::size_t g) const noexcept {
@@ -47,174 +47,189 @@ struct Scaling {
     }
     return w.scales()[r * groups + g];
   }
-  std::int32_t x_sum(std::size_t t, std::size_t first_field, std::size_t end_field) const noexcept {
+  // Of x over the columns [begin, end), which are whole fields or end with the row.
+  std::int32_t x_sum(std::size_t t, std::size_t begin, std::size_t end) const noexcept {
     const std::int32_t* sums = x.sums.data() + t * (x.stride / kTernaryField);
     std::int32_t sum = 0;
-    for (std::size_t f = first_field; f < end_field; ++f) sum += sums[f];
+    for (std::size_t f = begin / kTernaryField; f * kTernaryField < end; ++f) sum += sums[f];
     return sum;
   }
-  float whole(std::int32_t sum, std::size_t r, std::size_t t) const noexcept {
-    return static_cast<float>(sum) * (w_scale(r, 0) * x.scales[t]);
+
+  // y[i] of rows r .. r + rows - 1 from whole sums.
+  void whole(const std::int32_t* sums, std::int32_t x_total, std::size_t r, std::size_t rows,
+             std::size_t t, float* y) const noexcept {
+    const float x_scale = x.scales[t];
+    if (w.scale_kind() == ScaleKind::kTensor) {
+      const float scale = w.scales()[0] * x_scale;
+      for (std::size_t i = 0; i < rows; ++i) {
+        y[i] = static_cast<float>(difference(sums[i], x_total)) * scale;
+      }
+    } else {
+      const float* scales = w.scales().data() + r;
+      for (std::size_t i = 0; i < rows; ++i) {
+        y[i] = static_cast<float>(difference(sums[i], x_total)) * (scales[i] * x_scale);
+      }
+    }
   }
-  // One more group of a running sum, and its end.
-  float next(float s, std::int32_t sum, std::size_t r, std::size_t t,
-             std::size_t g) const noexcept {
-    const float scale = x.group != 0 ? w_scale(r, g) * x.scales[t * groups + g] : w_scale(r, g);
-    return s + static_cast<float>(sum) * scale;
+  // total[i] += float(group's sum) * scale, for one more group.
+  void add_group(const std::int32_t* sums, std::int32_t x_total, std::size_t r, std::size_t rows,
+                 std::size_t t, std::size_t g, float* total) const noexcept {
+    for (std::size_t i = 0; i < rows; ++i) {
+      const float scale =
+          x.group != 0 ? w_scale(r + i, g) * x.scales[t * groups + g] : w_scale(r + i, g);
+      total[i] = total[i] + static_cast<float>(difference(sums[i], x_total)) * scale;
+    }
   }
-  float last(float s, std::size_t t) const noexcept { return x.group != 0 ? s : s * x.scales[t]; }
+  float last(float total, std::size_t t) const noexcept {
+    return x.group != 0 ? total : total * x.scales[t];
+  }
 };
 
-// One token, rows [begin, end), one scale per row.
-void gemv_rows(const KernelTable& k, const Scaling& s, std::size_t t, std::size_t begin,
-               std::size_t end, float* y) {
-  const std::int32_t x_sum = s.x_sum(t, 0, s.x.stride / kTernaryField);
-  std::int32_t sums[kGemvRows];
-  for (std::size_t r = begin; r < end; r += kGemvRows) {
-    const std::size_t rows = std::min(kGemvRows, end - r);
-    k.ternary_gemv(s.w.row(r), s.w.row_bytes(), rows, s.x.row(t), s.w.blocks(), sums);
-    for (std::size_t i = 0; i < rows; ++i) {
-      y[r + i] = s.whole(difference(sums[i], x_sum), r + i, t);
-    }
-  }
+std::size_t layout_index(const TernaryMatrix& w) noexcept {
+  return static_cast<std::size_t>(w.layout());
 }
 
-// One token, rows [begin, end), a scale per group: sums of fields first, then groups of them. A
-// group may lie across the pieces of a row.
-void gemv_grouped(const KernelTable& k, const Scaling& s, std::size_t t, std::size_t begin,
-                  std::size_t end, float* y) {
-  std::int32_t sums[4 * kFieldBlocks];
-  const std::int32_t* x_sums = s.x.sums.data() + t * (s.x.stride / kTernaryField);
-  for (std::size_t r = begin; r < end; ++r) {
-    float total = 0;
-    std::int32_t group_sum = 0;
-    std::size_t g = 0, in_group = 0;
-    for (std::size_t b = 0; b < s.w.blocks(); b += kFieldBlocks) {
-      const std::size_t blocks = std::min(kFieldBlocks, s.w.blocks() - b);
-      k.ternary_fields(s.w.row(r) + b * kTernaryBlockBytes, 0, 1, s.x.row(t) + b * kTernaryBlock,
-                       blocks, sums);
-      for (std::size_t f = 0; f < 4 * blocks && g < s.groups; ++f) {
-        group_sum += sums[f] - x_sums[4 * b + f];
-        if (++in_group < s.group_fields && 4 * b + f + 1 < 4 * s.w.blocks()) continue;
-        total = s.next(total, group_sum, r, t, g++);
-        group_sum = 0;
-        in_group = 0;
-      }
-    }
-    y[r] = s.last(total, t);
-  }
-}
-
-// A panel of rows [r0, r0 + rows) against tokens [t0, t0 + tokens), one scale per row.
-void gemm_panel(const KernelTable& k, const Scaling& s, std::size_t r0, std::size_t rows,
-                std::size_t t0, std::size_t tokens, std::uint8_t* codes, float* y,
-                std::size_t y_stride) {
-  std::int32_t total[kGemmTokens * kCodeRows] = {};
-  std::int32_t sums[kGemmTokens * kCodeRows];
-  for (std::size_t b = 0; b < s.w.blocks(); b += kCodeBlocks) {
-    const std::size_t blocks = std::min(kCodeBlocks, s.w.blocks() - b);
-    const std::size_t width = blocks * kTernaryBlock;
-    for (std::size_t i = 0; i < rows; ++i) {
-      k.ternary_unpack(s.w.row(r0 + i) + b * kTernaryBlockBytes, blocks, codes + i * width);
-    }
-    k.codes_gemm(codes, width, rows, s.x.row(t0) + b * kTernaryBlock, s.x.stride, tokens, width,
-                 sums, kCodeRows);
-    for (std::size_t t = 0; t < tokens; ++t) {
-      for (std::size_t i = 0; i < rows; ++i) {
-        std::int32_t& sum = total[t * kCodeRows + i];
-        sum = static_cast<std::int32_t>(static_cast<std::uint32_t>(sum) +
-                                        static_cast<std::uint32_t>(sums[t * kCodeRows + i]));
-      }
-    }
-  }
-  for (std::size_t t = 0; t < tokens; ++t) {
-    const std::int32_t x_sum = s.x_sum(t0 + t, 0, s.x.stride / kTernaryField);
-    for (std::size_t i = 0; i < rows; ++i) {
-      y[(t0 + t) * y_stride + r0 + i] =
-          s.whole(difference(total[t * kCodeRows + i], x_sum), r0 + i, t0 + t);
-    }
-  }
-}
-
-// One group of a panel: total[t][i] += float(group_sums[t][i]) * scale, and the sums start anew.
-// Always kCodeRows rows, those past `rows` with scale 0, so that the loop is one vector.
-void add_group(const Scaling& s, std::size_t r0, std::size_t rows, std::size_t t0,
-               std::size_t tokens, std::size_t g, std::int32_t* group_sums, float* total) {
-  float w_scales[kCodeRows] = {};
-  for (std::size_t i = 0; i < rows; ++i) w_scales[i] = s.w_scale(r0 + i, g);
-  for (std::size_t t = 0; t < tokens; ++t) {
-    const float x_scale = s.x.group != 0 ? s.x.scales[(t0 + t) * s.groups + g] : 1.0f;  // Exact.
-    for (std::size_t i = 0; i < kCodeRows; ++i) {
-      const std::size_t at = t * kCodeRows + i;
-      total[at] = total[at] + static_cast<float>(group_sums[at]) * (w_scales[i] * x_scale);
-      group_sums[at] = 0;
-    }
-  }
-}
-
-// The same with a scale per group, group by group; a group wider than the panel is cut.
-void gemm_panel_grouped(const KernelTable& k, const Scaling& s, std::size_t r0, std::size_t rows,
-                        std::size_t t0, std::size_t tokens, std::uint8_t* codes, float* y,
-                        std::size_t y_stride) {
-  std::int32_t sums[kGemmTokens * kCodeRows] = {};
-  std::int32_t group_sums[kGemmTokens * kCodeRows] = {};
-  float total[kGemmTokens * kCodeRows] = {};
-  const std::size_t fields = 4 * s.w.blocks();
-  std::size_t g = 0, in_group = 0;
-  for (std::size_t b = 0; b < s.w.blocks() && g < s.groups; b += kCodeBlocks) {
-    const std::size_t blocks = std::min(kCodeBlocks, s.w.blocks() - b);
-    const std::size_t width = blocks * kTernaryBlock;
-    for (std::size_t i = 0; i < rows; ++i) {
-      k.ternary_unpack(s.w.row(r0 + i) + b * kTernaryBlockBytes, blocks, codes + i * width);
-    }
-    for (std::size_t f = 0; f < 4 * blocks && g < s.groups;) {
-      const std::size_t n = std::min(s.group_fields - in_group, 4 * blocks - f);
-      const std::size_t field = 4 * b + f;
-      k.codes_gemm(codes + f * kTernaryField, width, rows, s.x.row(t0) + field * kTernaryField,
-                   s.x.stride, tokens, n * kTernaryField, sums, kCodeRows);
-      f += n;
-      in_group += n;
-      const bool complete = in_group == s.group_fields || 4 * b + f == fields;
+// Few tokens, tiles [begin, end): packed weights meet them all as they are read.
+void gemv_tiles(const KernelTable& k, const Scaling& s, std::size_t begin, std::size_t end,
+                float* y, std::size_t y_stride) {
+  const std::size_t tokens = s.x.tokens;
+  std::array<std::int32_t, kGemvTokens> x_totals;
+  for (std::size_t t = 0; t < tokens; ++t) x_totals[t] = s.x_sum(t, 0, s.w.cols());
+  std::int32_t sums[kGemvTiles * kGemvTokens * kTernaryTileRows];
+  for (std::size_t i = begin; i < end; i += kGemvTiles) {
+    const std::size_t tiles = std::min(kGemvTiles, end - i);
+    k.ternary_gemv[layout_index(s.w)](s.w.tile(i), tiles, s.w.blocks(), s.x.row(0), s.x.stride,
+                                      tokens, sums);
+    for (std::size_t j = 0; j < tiles; ++j) {
+      const std::size_t r = (i + j) * kTernaryTileRows;
       for (std::size_t t = 0; t < tokens; ++t) {
-        const std::int32_t x_sum = s.x_sum(t0 + t, field, field + n);
-        for (std::size_t i = 0; i < kCodeRows; ++i) {
-          group_sums[t * kCodeRows + i] += difference(sums[t * kCodeRows + i], x_sum);
+        s.whole(sums + (j * tokens + t) * kTernaryTileRows, x_totals[t], r,
+                std::min(kTernaryTileRows, s.w.rows() - r), t, y + t * y_stride + r);
+      }
+    }
+  }
+}
+
+// The same with a scale per group.
+void gemv_tiles_grouped(const KernelTable& k, const Scaling& s, std::size_t begin, std::size_t end,
+                        float* y, std::size_t y_stride) {
+  const std::size_t width = ternary_block_cols(TernaryLayout::kFourPerByte);
+  const std::size_t group_blocks = s.group_cols / width;
+  std::int32_t sums[kStackGroups * kTernaryTileRows];
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::size_t r = i * kTernaryTileRows;
+    const std::size_t rows = std::min(kTernaryTileRows, s.w.rows() - r);
+    for (std::size_t t = 0; t < s.x.tokens; ++t) {
+      float total[kTernaryTileRows] = {};
+      for (std::size_t g = 0; g < s.groups; g += kStackGroups) {
+        const std::size_t groups = std::min(kStackGroups, s.groups - g);
+        const std::size_t first = g * group_blocks;
+        const std::size_t blocks = std::min(groups * group_blocks, s.w.blocks() - first);
+        k.ternary_groups(s.w.tile(i) + first * kTernaryBlockBytes, blocks, group_blocks,
+                         s.x.row(t) + first * width, sums);
+        for (std::size_t j = 0; j < groups; ++j) {
+          const std::size_t col = (g + j) * s.group_cols;
+          s.add_group(sums + j * kTernaryTileRows,
+                      s.x_sum(t, col, std::min(col + s.group_cols, s.w.cols())), r, rows, t, g + j,
+                      total);
         }
       }
-      if (complete) {
-        add_group(s, r0, rows, t0, tokens, g, group_sums, total);
-        ++g;
-        in_group = 0;
-      }
-    }
-  }
-  for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t i = 0; i < rows; ++i) {
-      y[(t0 + t) * y_stride + r0 + i] = s.last(total[t * kCodeRows + i], t0 + t);
+      for (std::size_t j = 0; j < rows; ++j) y[t * y_stride + r + j] = s.last(total[j], t);
     }
   }
 }
 
-// Columns [c, c + n) of row r as floats. Whole fields go straight to `out`, a last part by way of
-// the stack. c is a multiple of kTernaryField.
-void expand_row(const KernelTable& k, const TernaryMatrix& w, std::size_t r, std::size_t c,
-                std::size_t n, float* out) {
-  const std::size_t group = w.scale_kind() == ScaleKind::kGroup ? w.group() : w.padded_cols();
-  const std::size_t end = c + n;
-  while (c < end) {
-    const float scale = w.scale(r, c);
-    const std::size_t stop = std::min(end, (c / group + 1) * group);
-    const std::size_t fields = (stop - c) / kTernaryField;
-    k.ternary_expand(w.row(r), c / kTernaryField, fields, scale, out);
-    c += fields * kTernaryField;
-    out += fields * kTernaryField;
-    if (c < stop) {
-      float last[kTernaryField];
-      k.ternary_expand(w.row(r), c / kTernaryField, 1, scale, last);
-      std::memcpy(out, last, (stop - c) * sizeof(float));
-      out += stop - c;
-      c = stop;
+// Some tiles of a matrix and some tokens, whose sums are kept over the pieces of the columns.
+struct Panel {
+  const KernelTable& k;
+  const Scaling& s;
+  std::size_t tile, tiles;    // Rows.
+  std::size_t token, tokens;  // Of x.
+  alignas(64) std::uint8_t codes[kPanelTiles * kPanelSteps * kTernaryBlockBytes];
+  alignas(64) std::int32_t sums[kPanelTokens * kPanelHeight];
+
+  Panel(const KernelTable& k_, const Scaling& s_) noexcept : k(k_), s(s_) {}
+
+  void clear() noexcept { std::fill_n(sums, tokens * kPanelHeight, 0); }
+  std::size_t first_row() const noexcept { return tile * kTernaryTileRows; }
+  std::size_t rows() const noexcept {
+    return std::min(tiles * kTernaryTileRows, s.w.rows() - first_row());
+  }
+  // Adds the products of blocks [begin, end) to the sums.
+  void add_blocks(std::size_t begin, std::size_t end) noexcept {
+    const std::size_t fields = ternary_fields(s.w.layout());
+    const std::size_t most = kPanelSteps / fields;
+    for (std::size_t b = begin; b < end; b += most) {
+      const std::size_t blocks = std::min(most, end - b);
+      for (std::size_t i = 0; i < tiles; ++i) {
+        k.ternary_unpack[layout_index(s.w)](s.w.tile(tile + i) + b * kTernaryBlockBytes, blocks,
+                                            codes + i * kTernaryBlockBytes,
+                                            tiles * kTernaryBlockBytes);
+      }
+      k.codes_gemm(codes, tiles, blocks * fields, s.x.row(token) + 4 * b * fields, s.x.stride,
+                   tokens, sums, kPanelHeight);
     }
+  }
+};
+
+void gemm_panel(Panel& p, float* y, std::size_t y_stride) {
+  const Scaling& s = p.s;
+  p.clear();
+  p.add_blocks(0, s.w.blocks());
+  for (std::size_t t = 0; t < p.tokens; ++t) {
+    s.whole(p.sums + t * kPanelHeight, s.x_sum(p.token + t, 0, s.w.cols()), p.first_row(), p.rows(),
+            p.token + t, y + (p.token + t) * y_stride + p.first_row());
+  }
+}
+
+void gemm_panel_grouped(Panel& p, float* y, std::size_t y_stride) {
+  const Scaling& s = p.s;
+  const std::size_t group_blocks = s.group_cols / ternary_block_cols(TernaryLayout::kFourPerByte);
+  alignas(64) float totals[kPanelTokens * kPanelHeight];
+  std::fill_n(totals, p.tokens * kPanelHeight, 0.0f);
+  for (std::size_t g = 0; g < s.groups; ++g) {
+    p.clear();
+    p.add_blocks(g * group_blocks, std::min((g + 1) * group_blocks, s.w.blocks()));
+    const std::size_t col = g * s.group_cols;
+    for (std::size_t t = 0; t < p.tokens; ++t) {
+      s.add_group(p.sums + t * kPanelHeight,
+                  s.x_sum(p.token + t, col, std::min(col + s.group_cols, s.w.cols())),
+                  p.first_row(), p.rows(), p.token + t, g, totals + t * kPanelHeight);
+    }
+  }
+  for (std::size_t t = 0; t < p.tokens; ++t) {
+    float* out = y + (p.token + t) * y_stride + p.first_row();
+    for (std::size_t i = 0; i < p.rows(); ++i) {
+      out[i] = s.last(totals[t * kPanelHeight + i], p.token + t);
+    }
+  }
+}
+
+// Many tokens, tiles [begin, end): panels of codes are unpacked once and meet them all.
+void gemm_tiles(const KernelTable& k, const Scaling& s, std::size_t begin, std::size_t end,
+                float* y, std::size_t y_stride) {
+  Panel panel(k, s);
+  for (panel.token = 0; panel.token < s.x.tokens; panel.token += kPanelTokens) {
+    panel.tokens = std::min(kPanelTokens, s.x.tokens - panel.token);
+    for (panel.tile = begin; panel.tile < end; panel.tile += kPanelTiles) {
+      panel.tiles = std::min(kPanelTiles, end - panel.tile);
+      (s.grouped() ? gemm_panel_grouped : gemm_panel)(panel, y, y_stride);
+    }
+  }
+}
+
+// Columns [c, c + n) of row r as floats.
+void expand_row(const TernaryMatrix& w, std::size_t r, std::size_t c, std::size_t n, float* out) {
+  std::array<std::int8_t, 256> digits;
+  while (n > 0) {
+    const std::size_t group_end =
+        w.scale_kind() == ScaleKind::kGroup ? (c / w.group() + 1) * w.group() : w.cols();
+    const std::size_t count = std::min({n, digits.size(), group_end - c});
+    w.get_digits(r, c, std::span(digits).first(count));
+    const float scale = w.scale(r, c);
+    for (std::size_t i = 0; i < count; ++i) *out++ = static_cast<float>(digits[i]) * scale;
+    c += count;
+    n -= count;
   }
 }
 
@@ -223,28 +238,12 @@ void expand_row(const KernelTable& k, const TernaryMatrix& w, std::size_t r, std
 void ternary_matmul(const KernelTable& k, const TernaryMatrix& w, const Int8Rows& x, float* y,
                     std::size_t y_stride, ThreadPool& pool) {
   assert(x.cols == w.cols() && (x.group == 0 || x.group == w.group()));
+  assert(k.ternary_gemv[layout_index(w)] != nullptr);
   const Scaling scaling(w, x);
-  if (x.tokens <= kFewTokens) {
-    pool.parallel_for(w.rows(), kCodeRows, [&](std::size_t begin, std::size_t end) {
-      for (std::size_t r = begin; r < end; r += kGemvRows) {
-        const std::size_t stop = std::min(r + kGemvRows, end);
-        for (std::size_t t = 0; t < x.tokens; ++t) {
-          (scaling.grouped() ? gemv_grouped : gemv_rows)(k, scaling, t, r, stop, y + t * y_stride);
-        }
-      }
-    });
-    return;
-  }
-  pool.parallel_for(w.rows(), kCodeRows, [&](std::size_t begin, std::size_t end) {
-    alignas(64) std::uint8_t codes[kCodeRows * kCodeBlocks * kTernaryBlock];
-    for (std::size_t t = 0; t < x.tokens; t += kGemmTokens) {
-      const std::size_t tokens = std::min(kGemmTokens, x.tokens - t);
-      for (std::size_t r = begin; r < end; r += kCodeRows) {
-        const std::size_t rows = std::min(kCodeRows, end - r);
-        (scaling.grouped() ? gemm_panel_grouped : gemm_panel)(k, scaling, r, rows, t, tokens, codes,
-                                                              y, y_stride);
-      }
-    }
+  const auto few = scaling.grouped() ? gemv_tiles_grouped : gemv_tiles;
+  const auto work = x.tokens <= kGemvTokens ? few : gemm_tiles;
+  pool.parallel_for(w.tiles(), 1, [&](std::size_t begin, std::size_t end) {
+    work(k, scaling, begin, end, y, y_stride);
   });
 }
 
@@ -253,12 +252,12 @@ void ternary_matmul_float(const KernelTable& k, const TernaryMatrix& w, const fl
                           ThreadPool& pool) {
   panel_matmul(k, w.rows(), w.cols(), x, x_stride, tokens, y, y_stride, pool,
                [&](std::size_t r, std::size_t c, std::size_t n, float* out) {
-                 expand_row(k, w, r, c, n, out);
+                 expand_row(w, r, c, n, out);
                });
 }
 
-void ternary_row(const KernelTable& k, const TernaryMatrix& w, std::size_t r, float* out) {
-  expand_row(k, w, r, 0, w.cols(), out);
+void ternary_row(const TernaryMatrix& w, std::size_t r, float* out) {
+  expand_row(w, r, 0, w.cols(), out);
 }
 
 }  // namespace tern::kernels

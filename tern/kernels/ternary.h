@@ -32,6 +32,6 @@ void ternary_matmul_float(const KernelTable& k, const TernaryMatrix& w, const fl
                           ThreadPool& pool);
 
 // Row r as floats, digit * scale; `out` holds w.cols(). For embeddings.
-void ternary_row(const KernelTable& k, const TernaryMatrix& w, std::size_t r, float* out);
+void ternary_row(const TernaryMatrix& w, std::size_t r, float* out);
 
 }  // namespace tern::kernels

@@ -9,56 +9,83 @@
 namespace tern::kernels {
 namespace {
 
+constexpr TernaryLayout kLayouts[] = {TernaryLayout::kFourPerByte, TernaryLayout::kFivePerByte};
+
+// Bytes that occur in a layout.
+Exact<std::uint8_t> random_weights(TernaryLayout layout, std::size_t n, std::mt19937& rng) {
+  if (layout == TernaryLayout::kFourPerByte) return random_codes(n, rng);
+  Exact<std::uint8_t> v(n);
+  for (std::uint8_t& b : v) b = five_per_byte::kEncode[rng() % 243];
+  return v;
+}
+
 class TernaryTables : public TableTest {
  protected:
   // All functions on the same weights and activations, in buffers of the exact size.
-  void expect_matches_scalar(const Exact<std::uint8_t>& w, const Exact<std::int8_t>& x,
-                             std::size_t rows, std::size_t tokens, std::size_t blocks) {
-    const std::string what = std::to_string(rows) + " rows, " + std::to_string(tokens) +
+  void expect_matches_scalar(TernaryLayout layout, const Exact<std::uint8_t>& w,
+                             const Exact<std::int8_t>& x, std::size_t tiles, std::size_t tokens,
+                             std::size_t blocks) {
+    if (!table_has_layout(k(), layout)) return;
+    const std::string what = std::to_string(tiles) + " tiles, " + std::to_string(tokens) +
                              " tokens, " + std::to_string(blocks) + " blocks";
-    const std::size_t row_bytes = 64 * blocks, cols = 256 * blocks;
-    if (tokens > 0) {
-      Exact<std::int32_t> got(rows, 7), want(rows, 7);
-      k().ternary_gemv(w.data(), row_bytes, rows, x.data(), blocks, got.data());
-      kScalar.ternary_gemv(w.data(), row_bytes, rows, x.data(), blocks, want.data());
+    const auto index = static_cast<std::size_t>(layout);
+    const std::size_t cols = blocks * ternary_block_cols(layout), steps = cols / 4;
+    if (tokens > 0 && tokens <= kGemvTokens) {
+      Exact<std::int32_t> got(tiles * tokens * 16, 7), want(tiles * tokens * 16, 7);
+      k().ternary_gemv[index](w.data(), tiles, blocks, x.data(), cols, tokens, got.data());
+      kScalar.ternary_gemv[index](w.data(), tiles, blocks, x.data(), cols, tokens, want.data());
       ASSERT_TRUE(std::ranges::equal(got.span(), want.span())) << "gemv, " << what;
-      Exact<std::int32_t> got_fields(rows * 4 * blocks), want_fields(rows * 4 * blocks);
-      k().ternary_fields(w.data(), row_bytes, rows, x.data(), blocks, got_fields.data());
-      kScalar.ternary_fields(w.data(), row_bytes, rows, x.data(), blocks, want_fields.data());
-      ASSERT_TRUE(std::ranges::equal(got_fields.span(), want_fields.span())) << "fields, " << what;
     }
-    Exact<std::uint8_t> codes(rows * cols), want_codes(rows * cols);
-    for (std::size_t r = 0; r < rows; ++r) {
-      k().ternary_unpack(w.data() + r * row_bytes, blocks, codes.data() + r * cols);
-      kScalar.ternary_unpack(w.data() + r * row_bytes, blocks, want_codes.data() + r * cols);
+    if (layout == TernaryLayout::kFourPerByte && tokens > 0 && tiles > 0) {
+      for (const std::size_t group : {std::size_t{4}, std::size_t{8}, blocks + 4}) {
+        const std::size_t groups = (blocks + group - 1) / group;
+        Exact<std::int32_t> got(groups * 16, 7), want(groups * 16, 7);
+        k().ternary_groups(w.data(), blocks, group, x.data(), got.data());
+        kScalar.ternary_groups(w.data(), blocks, group, x.data(), want.data());
+        ASSERT_TRUE(std::ranges::equal(got.span(), want.span())) << "groups, " << what;
+      }
+    }
+    if (tiles == 0 || tiles > kPanelTiles) return;
+    Exact<std::uint8_t> codes(tiles * steps * 64), want_codes(tiles * steps * 64);
+    for (std::size_t i = 0; i < tiles; ++i) {
+      const std::uint8_t* tile = w.data() + i * blocks * 64;
+      if (steps == 0) continue;
+      k().ternary_unpack[index](tile, blocks, codes.data() + 64 * i, 64 * tiles);
+      kScalar.ternary_unpack[index](tile, blocks, want_codes.data() + 64 * i, 64 * tiles);
     }
     ASSERT_TRUE(std::ranges::equal(codes.span(), want_codes.span())) << "unpack, " << what;
     // One column of y beside the panel, which must not be written.
-    Exact<std::int32_t> got(tokens * (rows + 1), 7), want(tokens * (rows + 1), 7);
-    k().codes_gemm(codes.data(), cols, rows, x.data(), cols, tokens, cols, got.data(), rows + 1);
-    kScalar.codes_gemm(codes.data(), cols, rows, x.data(), cols, tokens, cols, want.data(),
-                       rows + 1);
+    const std::size_t y_stride = tiles * 16 + 1;
+    Exact<std::int32_t> got(tokens * y_stride, 7), want(tokens * y_stride, 7);
+    k().codes_gemm(codes.data(), tiles, steps, x.data(), cols, tokens, got.data(), y_stride);
+    kScalar.codes_gemm(codes.data(), tiles, steps, x.data(), cols, tokens, want.data(), y_stride);
     ASSERT_TRUE(std::ranges::equal(got.span(), want.span())) << "gemm, " << what;
   }
 };
 
 TEST_P(TernaryTables, RandomInputsOfEveryShortLength) {
   std::mt19937 rng(20260301);
-  for (std::size_t blocks = 0; blocks <= 12; ++blocks) {
-    for (const std::size_t rows : Sizes{0, 1, 3, 4, 5, 9}) {
-      const std::size_t tokens = (blocks + rows) % 10;
-      expect_matches_scalar(random_codes(rows * 64 * blocks, rng),
-                            random_int8(tokens * 256 * blocks, rng), rows, tokens, blocks);
+  for (const TernaryLayout layout : kLayouts) {
+    for (std::size_t blocks = 0; blocks <= 20; ++blocks) {
+      for (const std::size_t tiles : Sizes{0, 1, 2, 5}) {
+        const std::size_t tokens = (blocks + tiles) % 10;
+        expect_matches_scalar(layout, random_weights(layout, tiles * 64 * blocks, rng),
+                              random_int8(tokens * ternary_block_cols(layout) * blocks, rng), tiles,
+                              tokens, blocks);
+      }
     }
   }
 }
 
-TEST_P(TernaryTables, EveryNumberOfRowsAndTokens) {
+TEST_P(TernaryTables, EveryNumberOfTilesAndTokens) {
   std::mt19937 rng(20260302);
-  for (std::size_t rows = 0; rows <= 9; ++rows) {
-    for (std::size_t tokens = 0; tokens <= 9; ++tokens) {
-      expect_matches_scalar(random_codes(rows * 64, rng), random_int8(tokens * 256, rng), rows,
-                            tokens, 1);
+  for (const TernaryLayout layout : kLayouts) {
+    for (std::size_t tiles = 0; tiles <= 5; ++tiles) {
+      for (std::size_t tokens = 0; tokens <= 20; ++tokens) {
+        expect_matches_scalar(layout, random_weights(layout, tiles * 64 * 3, rng),
+                              random_int8(tokens * ternary_block_cols(layout) * 3, rng), tiles,
+                              tokens, 3);
+      }
     }
   }
 }
@@ -66,40 +93,40 @@ TEST_P(TernaryTables, EveryNumberOfRowsAndTokens) {
 // All weights -1, 0 or +1 with all activations extreme: the sums that overflow 16-bit lanes if they
 // are widened too late. Random inputs miss these.
 TEST_P(TernaryTables, ExtremesDoNotOverflow) {
-  for (const std::size_t blocks : Sizes{15, 16, 17, 32, 64, 65, 112}) {
-    for (const std::uint8_t code : {std::uint8_t{0x00}, std::uint8_t{0x55}, std::uint8_t{0xAA}}) {
-      for (const int value : {-128, -127, 0, 127}) {
-        expect_matches_scalar(Exact<std::uint8_t>(64 * blocks, code),
-                              Exact<std::int8_t>(256 * blocks, static_cast<std::int8_t>(value)), 1,
-                              1, blocks);
+  for (const TernaryLayout layout : kLayouts) {
+    for (const std::size_t blocks : Sizes{15, 16, 17, 32, 64, 65, 112}) {
+      for (const unsigned code : {0u, 1u, 2u}) {
+        const std::uint8_t byte = layout == TernaryLayout::kFourPerByte
+                                      ? static_cast<std::uint8_t>(code * 0x55)
+                                      : five_per_byte::kEncode[code * 121];
+        for (const int value : {-128, -127, 0, 127}) {
+          const std::size_t cols = ternary_block_cols(layout) * blocks;
+          expect_matches_scalar(layout, Exact<std::uint8_t>(64 * blocks, byte),
+                                Exact<std::int8_t>(2 * cols, static_cast<std::int8_t>(value)), 1, 2,
+                                blocks);
+        }
       }
     }
   }
 }
 
-// Longer than one run of in-place fields may be: 2^15 blocks are 2^23 columns.
+// Longer than one run of in-place fields may be.
 TEST_P(TernaryTables, TheLongestRowsDoNotOverflow) {
   const std::size_t blocks = (std::size_t{1} << 15) + 3;
-  const Exact<std::uint8_t> w(64 * blocks, 0xAA);
-  for (const int value : {-128, 127}) {
-    const Exact<std::int8_t> x(256 * blocks, static_cast<std::int8_t>(value));
-    std::int32_t y = 0;
-    k().ternary_gemv(w.data(), 0, 1, x.data(), blocks, &y);
-    const auto want =
-        static_cast<std::uint32_t>(2LL * value * 256 * static_cast<long long>(blocks));
-    EXPECT_EQ(static_cast<std::uint32_t>(y), want);
-  }
-}
-
-TEST_P(TernaryTables, ExpandGivesDigitTimesScale) {
-  std::mt19937 rng(20260303);
-  const Exact<std::uint8_t> w = random_codes(3 * 64, rng);
-  for (std::size_t first = 0; first < 12; ++first) {
-    for (std::size_t fields = 0; first + fields <= 12; ++fields) {
-      Exact<float> got(64 * fields), want(64 * fields);
-      k().ternary_expand(w.data(), first, fields, -0.37f, got.data());
-      kScalar.ternary_expand(w.data(), first, fields, -0.37f, want.data());
-      expect_same_bits(got.span(), want.span(), "expand");
+  for (const TernaryLayout layout : kLayouts) {
+    if (!table_has_layout(k(), layout)) continue;
+    const std::uint8_t byte =
+        layout == TernaryLayout::kFourPerByte ? 0xAA : five_per_byte::kEncode[242];
+    const std::size_t cols = ternary_block_cols(layout) * blocks;
+    const Exact<std::uint8_t> w(64 * blocks, byte);
+    for (const int value : {-128, 127}) {
+      const Exact<std::int8_t> x(cols, static_cast<std::int8_t>(value));
+      Exact<std::int32_t> y(16);
+      k().ternary_gemv[static_cast<std::size_t>(layout)](w.data(), 1, blocks, x.data(), cols, 1,
+                                                         y.data());
+      for (const std::int32_t sum : y) {
+        EXPECT_EQ(sum, 2LL * value * static_cast<long long>(cols));
+      }
     }
   }
 }
@@ -111,16 +138,17 @@ struct Case {
   std::size_t rows, cols, tokens;
   ScaleKind kind;
   std::size_t w_group, x_group;
+  bool any_layout() const { return kind != ScaleKind::kGroup; }
 };
 
-TernaryMatrix random_matrix(const Case& c, std::mt19937& rng) {
+TernaryMatrix random_matrix(const Case& c, TernaryLayout layout, std::mt19937& rng) {
   const std::size_t groups = c.w_group == 0 ? 1 : (c.cols + c.w_group - 1) / c.w_group;
   const std::size_t count = c.kind == ScaleKind::kTensor ? 1
                             : c.kind == ScaleKind::kRow  ? c.rows
                                                          : c.rows * groups;
   std::vector<float> scales(count);
   for (float& s : scales) s = small_float(rng);
-  TernaryMatrix w(c.rows, c.cols, c.kind, c.w_group, std::move(scales));
+  TernaryMatrix w(c.rows, c.cols, c.kind, c.w_group, std::move(scales), layout);
   std::vector<std::int8_t> digits(c.cols);
   for (std::size_t r = 0; r < c.rows; ++r) {
     for (auto& d : digits) d = static_cast<std::int8_t>(static_cast<int>(rng() % 3) - 1);
@@ -153,17 +181,68 @@ const Case kCases[] = {
     {3, 2500, 1, ScaleKind::kGroup, 192, 192}, {3, 2500, 5, ScaleKind::kGroup, 192, 192},
     {6, 640, 1, ScaleKind::kGroup, 64, 64},    {6, 640, 66, ScaleKind::kGroup, 64, 64},
     {12, 512, 130, ScaleKind::kRow, 0, 0},     {2, 1000, 3, ScaleKind::kGroup, 256, 256},
+    {300, 90, 5, ScaleKind::kRow, 0, 0},       {33, 1500, 4, ScaleKind::kTensor, 0, 0},
+    {90, 70, 300, ScaleKind::kTensor, 0, 0},   {21, 4200, 70, ScaleKind::kGroup, 64, 0},
+    {40, 2700, 6, ScaleKind::kGroup, 1344, 0},
 };
 
-class TernaryProduct : public TableTest {};
+class TernaryProduct : public TableTest {
+ protected:
+  // Every case in every layout that it may have and this table reads.
+  static std::vector<std::pair<Case, TernaryLayout>> cases() {
+    std::vector<std::pair<Case, TernaryLayout>> all;
+    for (const Case& c : kCases) {
+      for (const TernaryLayout layout : kLayouts) {
+        const bool fits = layout == TernaryLayout::kFourPerByte || c.any_layout();
+        if (fits && table_has_layout(k(), layout)) all.emplace_back(c, layout);
+      }
+    }
+    return all;
+  }
+};
+
+// Shapes that nobody chose: no multiple of any block, tile, panel or chunk.
+TEST_P(TernaryProduct, RandomShapesAgreeWithTheDefinition) {
+  std::mt19937 rng(20260306);
+  for (int i = 0; i < 40; ++i) {
+    const std::size_t group = 64 * (1 + rng() % 5);
+    const ScaleKind kind = static_cast<ScaleKind>(rng() % 3);
+    const Case c{1 + rng() % 150,
+                 1 + rng() % 900,
+                 1 + rng() % (i % 4 == 0 ? 280 : 12),
+                 kind,
+                 kind == ScaleKind::kGroup ? group : 0,
+                 kind == ScaleKind::kGroup && rng() % 2 == 0 ? group : 0};
+    const TernaryLayout layout =
+        kLayouts[c.any_layout() && table_has_layout(k(), kLayouts[1]) ? rng() % 2 : 0];
+    const TernaryMatrix w = random_matrix(c, layout, rng);
+    const Exact<float> x = random_floats(c.tokens * c.cols, rng);
+    ThreadPool pool(1 + rng() % 3);
+    Int8Rows q;
+    q.resize(c.tokens, c.cols, c.x_group);
+    quantize_rows(k(), x.data(), c.cols, q, pool);
+    Exact<float> got(c.tokens * c.rows), want(c.tokens * c.rows);
+    ternary_matmul(k(), w, q, got.data(), c.rows, pool);
+    // Every token and row would take the plain loop minutes: all rows of one token, one of all.
+    const std::size_t t0 = rng() % c.tokens, r0 = rng() % c.rows;
+    for (std::size_t t = 0; t < c.tokens; ++t) {
+      for (std::size_t r = 0; r < c.rows; ++r) {
+        want[t * c.rows + r] = t == t0 || r == r0 ? expected(w, q, r, t) : got[t * c.rows + r];
+      }
+    }
+    expect_same_bits(got.span(), want.span(),
+                     std::to_string(c.rows) + " x " + std::to_string(c.cols) + ", " +
+                         std::to_string(c.tokens) + " tokens");
+  }
+}
 
 TEST_P(TernaryProduct, EqualsTheDefinitionForAnyThreadsAndBatch) {
   std::mt19937 rng(20260304);
-  for (const Case& c : kCases) {
+  for (const auto& [c, layout] : cases()) {
     const std::string what = std::to_string(c.rows) + "x" + std::to_string(c.cols) + ", " +
                              std::to_string(c.tokens) + " tokens, group " +
                              std::to_string(c.w_group);
-    const TernaryMatrix w = random_matrix(c, rng);
+    const TernaryMatrix w = random_matrix(c, layout, rng);
     const Exact<float> x = random_floats(c.tokens * c.cols, rng);
     const std::size_t y_stride = c.rows + 3;
     for (const std::size_t threads : Sizes{1, 2, 3, 5}) {
@@ -193,14 +272,14 @@ TEST_P(TernaryProduct, EqualsTheDefinitionForAnyThreadsAndBatch) {
 TEST_P(TernaryProduct, FloatActivationsEqualExpandedRows) {
   std::mt19937 rng(20260305);
   for (const Case& c : kCases) {
-    const TernaryMatrix w = random_matrix(c, rng);
+    const TernaryMatrix w = random_matrix(c, kLayouts[c.any_layout() ? 1 : 0], rng);
     const Exact<float> x = random_floats(c.tokens * c.cols, rng);
     ThreadPool pool(2);
     Exact<float> got(c.tokens * c.rows);
     ternary_matmul_float(k(), w, x.data(), c.cols, c.tokens, got.data(), c.rows, pool);
     for (std::size_t r = 0; r < c.rows; ++r) {
       Exact<float> row(c.cols), want(c.cols);
-      ternary_row(k(), w, r, row.data());
+      ternary_row(w, r, row.data());
       for (std::size_t i = 0; i < c.cols; ++i) {
         want[i] = static_cast<float>(w.digit(r, i)) * w.scale(r, i);
       }

@@ -89,7 +89,7 @@ void Forward::embed(const Batch& batch) {
   for (const BatchItem& item : batch) {
     for (const std::uint32_t id : item.tokens) {
       if (const auto* ternary = std::get_if<TernaryMatrix>(&model_.embedding())) {
-        kernels::ternary_row(model_.kernels(), *ternary, id, out);
+        kernels::ternary_row(*ternary, id, out);
       } else {
         kernels::dense_row(model_.kernels(), std::get<DenseMatrix>(model_.embedding()), id, out);
       }

@@ -26,16 +26,22 @@ std::size_t checked_context(const checkpoint::Checkpoint& checkpoint, std::size_
 }
 
 Linear load_linear(const checkpoint::Checkpoint& c, TensorRole weight,
-                   std::optional<TensorRole> bias, std::size_t layer, ThreadPool& pool) {
+                   std::optional<TensorRole> bias, std::size_t layer, TernaryLayout layout,
+                   ThreadPool& pool) {
   Linear linear;
   linear.weight = c.matrix(weight, layer, pool);
   if (bias) linear.bias = c.vector(*bias, layer);
   const auto* ternary = std::get_if<TernaryMatrix>(&linear.weight);
-  if (ternary != nullptr && !c.config().declares_b158) linear.activation_group = ternary->group();
+  if (ternary == nullptr) return linear;
+  if (!c.config().declares_b158) linear.activation_group = ternary->group();
+  if (ternary->scale_kind() != ScaleKind::kGroup && ternary->layout() != layout) {
+    linear.weight = with_layout(*ternary, layout, pool);
+  }
   return linear;
 }
 
-LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, ThreadPool& pool) {
+LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, TernaryLayout layout,
+                        ThreadPool& pool) {
   LayerWeights w;
   w.attn_norm = c.vector(TensorRole::kAttnNorm, layer);
   w.q_norm = c.vector(TensorRole::kQNorm, layer);
@@ -43,13 +49,13 @@ LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, Thre
   w.attn_sub_norm = c.vector(TensorRole::kAttnSubNorm, layer);
   w.ffn_norm = c.vector(TensorRole::kFfnNorm, layer);
   w.ffn_sub_norm = c.vector(TensorRole::kFfnSubNorm, layer);
-  w.q = load_linear(c, TensorRole::kQ, TensorRole::kQBias, layer, pool);
-  w.k = load_linear(c, TensorRole::kK, TensorRole::kKBias, layer, pool);
-  w.v = load_linear(c, TensorRole::kV, TensorRole::kVBias, layer, pool);
-  w.o = load_linear(c, TensorRole::kO, TensorRole::kOBias, layer, pool);
-  w.gate = load_linear(c, TensorRole::kGate, TensorRole::kGateBias, layer, pool);
-  w.up = load_linear(c, TensorRole::kUp, TensorRole::kUpBias, layer, pool);
-  w.down = load_linear(c, TensorRole::kDown, TensorRole::kDownBias, layer, pool);
+  w.q = load_linear(c, TensorRole::kQ, TensorRole::kQBias, layer, layout, pool);
+  w.k = load_linear(c, TensorRole::kK, TensorRole::kKBias, layer, layout, pool);
+  w.v = load_linear(c, TensorRole::kV, TensorRole::kVBias, layer, layout, pool);
+  w.o = load_linear(c, TensorRole::kO, TensorRole::kOBias, layer, layout, pool);
+  w.gate = load_linear(c, TensorRole::kGate, TensorRole::kGateBias, layer, layout, pool);
+  w.up = load_linear(c, TensorRole::kUp, TensorRole::kUpBias, layer, layout, pool);
+  w.down = load_linear(c, TensorRole::kDown, TensorRole::kDownBias, layer, layout, pool);
   return w;
 }
 
@@ -61,7 +67,7 @@ std::array<const Linear*, 7> linears(const LayerWeights& w) {
 
 Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
              const kernels::KernelTable& table, std::size_t context, ThreadPool& pool,
-             const Progress& progress)
+             const Progress& progress, TernaryLayout layout)
     : checkpoint_(std::move(checkpoint)),
       table_(&table),
       rope_(checked_context(*checkpoint_, context), rope_frequencies(checkpoint_->config())) {
@@ -74,9 +80,10 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
   embedding_ = checkpoint_->matrix(TensorRole::kEmbedding, 0, pool);
   if (!c.tied_head) head_ = checkpoint_->matrix(TensorRole::kHead, 0, pool);
   output_norm_ = checkpoint_->vector(TensorRole::kOutputNorm, 0);
+  if (!kernels::table_has_layout(table, layout)) layout = TernaryLayout::kFourPerByte;
   layers_.reserve(c.layers);
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
-    layers_.push_back(load_layer(*checkpoint_, layer, pool));
+    layers_.push_back(load_layer(*checkpoint_, layer, layout, pool));
     if (progress) {
       progress("loading", static_cast<double>(layer + 1) / static_cast<double>(c.layers));
     }

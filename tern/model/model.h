@@ -33,9 +33,12 @@ class Model {
  public:
   // Reads every tensor of `checkpoint`, which it keeps (dense matrices are views into its file).
   // `context` is how many positions a session may have: at most what the model was made for; 0
-  // means that. Throws Error(kLimit) for more, and whatever the checkpoint throws.
+  // means that. Ternary matrices of linear layers take the densest layout that the table has (five
+  // digits per byte; four where scales stand for groups of columns), or at most `layout`. Throws
+  // Error(kLimit) for more, and whatever the checkpoint throws.
   Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint, const kernels::KernelTable& table,
-        std::size_t context, ThreadPool& pool, const Progress& progress = {});
+        std::size_t context, ThreadPool& pool, const Progress& progress = {},
+        TernaryLayout layout = TernaryLayout::kFivePerByte);
 
   const arch::ModelConfig& config() const noexcept { return checkpoint_->config(); }
   const checkpoint::Checkpoint& checkpoint() const noexcept { return *checkpoint_; }

@@ -123,19 +123,77 @@ TEST(DenseRow, NotFiniteIsFoundInEveryType) {
 
 TEST(TernaryMatrix, KeepsDigitsOfEveryWidth) {
   std::mt19937 rng(1);
-  for (const std::size_t cols : {1u, 63u, 64u, 255u, 256u, 257u, 300u, 700u, 1024u}) {
-    TernaryMatrix m(3, cols, ScaleKind::kTensor, 0, {0.5f});
-    std::vector<std::int8_t> digits(cols), back(cols);
-    for (std::size_t r = 0; r < 3; ++r) {
+  for (const TernaryLayout layout : {TernaryLayout::kFourPerByte, TernaryLayout::kFivePerByte}) {
+    for (const std::size_t cols : {1u, 15u, 16u, 19u, 20u, 21u, 64u, 257u, 300u, 700u, 1024u}) {
+      TernaryMatrix m(19, cols, ScaleKind::kTensor, 0, {0.5f}, layout);
+      std::vector<std::int8_t> digits(19 * cols), back(cols);
       for (auto& d : digits) d = static_cast<std::int8_t>(static_cast<int>(rng() % 3) - 1);
-      m.set_row(r, digits);
-      m.set_row(r, digits);  // Setting again must not add to what is there.
-      m.get_row(r, back);
-      EXPECT_EQ(digits, back);
-      for (std::size_t c = 0; c < cols; ++c) ASSERT_EQ(m.digit(r, c), digits[c]);
-      for (std::size_t c = cols; c < m.padded_cols(); ++c) ASSERT_EQ(m.digit(r, c), 0);
+      for (int twice = 0; twice < 2; ++twice) {  // Setting again must not add to what is there.
+        for (std::size_t r = 0; r < 19; ++r) {
+          m.set_row(r, std::span(digits).subspan(r * cols, cols));
+        }
+      }
+      const auto expect_same = [&](const TernaryMatrix& matrix) {
+        for (std::size_t r = 0; r < 19; ++r) {
+          matrix.get_row(r, back);
+          for (std::size_t c = 0; c < cols; ++c) {
+            ASSERT_EQ(back[c], digits[r * cols + c]);
+            ASSERT_EQ(matrix.digit(r, c), digits[r * cols + c]);
+          }
+        }
+        for (std::size_t r = 0; r < 32; ++r) {  // Padding, to the right and below.
+          for (std::size_t c = r < 19 ? cols : 0; c < matrix.padded_cols(); ++c) {
+            ASSERT_EQ(matrix.digit(r, c), 0);
+          }
+        }
+      };
+      expect_same(m);
+      ThreadPool pool(2);
+      const TernaryLayout other = layout == TernaryLayout::kFourPerByte
+                                      ? TernaryLayout::kFivePerByte
+                                      : TernaryLayout::kFourPerByte;
+      const TernaryMatrix changed = with_layout(m, other, pool);
+      EXPECT_EQ(changed.layout(), other);
+      EXPECT_EQ(changed.scale(18, 0), 0.5f);
+      expect_same(changed);
     }
   }
+}
+
+// Where bytes lie, as ternary_matrix.h draws it, from the digits' positions alone.
+TEST(TernaryMatrix, LiesInTilesOfSixteenRows) {
+  for (const TernaryLayout layout : {TernaryLayout::kFourPerByte, TernaryLayout::kFivePerByte}) {
+    const std::size_t fields = ternary_fields(layout), width = 4 * fields;
+    TernaryMatrix m(20, 50, ScaleKind::kTensor, 0, {1.0f}, layout);
+    std::vector<std::int8_t> digits(50);
+    for (std::size_t r = 0; r < 20; ++r) {
+      for (std::size_t c = 0; c < 50; ++c) digits[c] = (7 * r + c) % 11 == 0 ? 1 : -1;
+      m.set_row(r, digits);
+    }
+    for (std::size_t r = 0; r < 20; ++r) {
+      for (std::size_t c = 0; c < 50; ++c) {
+        const std::uint8_t byte = m.tile(r / 16)[64 * (c / width) + 4 * (r % 16) + c % 4];
+        EXPECT_EQ(ternary_code(layout, byte, c % width / 4), (7 * r + c) % 11 == 0 ? 2u : 0u);
+      }
+    }
+  }
+}
+
+// All 243 combinations come back, each from its own byte, and an escaped byte's slot stands for the
+// same c3: on that the vector decoders rely.
+TEST(TernaryCode, FivePerByteIsOneToOne) {
+  std::vector<int> used(256);
+  for (unsigned i = 0; i < 243; ++i) {
+    const std::uint8_t byte = five_per_byte::kEncode[i];
+    ++used[byte];
+    unsigned rest = i;
+    for (std::size_t f = 0; f < 5; ++f, rest /= 3) {
+      EXPECT_EQ(ternary_code(TernaryLayout::kFivePerByte, byte, f), rest % 3);
+    }
+    const std::uint8_t slot = byte & 63;
+    EXPECT_EQ(ternary_code(TernaryLayout::kFivePerByte, slot, 3), i / 27 % 3);
+  }
+  for (const int times : used) EXPECT_LE(times, 1);
 }
 
 TEST(TernaryMatrix, RefusesBadScales) {

@@ -1,6 +1,8 @@
 // Packing and unpacking of rows.
 #include "tern/tensor/ternary_matrix.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <string>
@@ -9,13 +11,79 @@
 #include "tern/base/error.h"
 
 namespace tern {
+namespace {
+
+// Four columns at a time, a byte each in a 32-bit word: digits + 1 never carry from byte to byte.
+constexpr std::uint32_t kOnes = 0x01010101u;
+
+std::uint32_t load_codes(const std::int8_t* digits) noexcept {
+  std::uint32_t word;
+  std::memcpy(&word, digits, 4);
+  // Adds 1 to each byte: the carry out of 0xff (-1) is stopped by masking the top bits.
+  return ((word & 0x7f7f7f7fu) + kOnes) ^ (word & 0x80808080u);
+}
+
+void store_digits(std::uint32_t codes, std::int8_t* digits) noexcept {
+  const std::uint32_t word = ((codes | 0x80808080u) - kOnes) ^ 0x80808080u;
+  std::memcpy(digits, &word, 4);
+}
+
+void pack_four(const std::int8_t* digits, std::size_t blocks, std::uint8_t* out) noexcept {
+  for (std::size_t b = 0; b < blocks; ++b, digits += 16, out += kTernaryBlockBytes) {
+    const std::uint32_t word = load_codes(digits) | load_codes(digits + 4) << 2 |
+                               load_codes(digits + 8) << 4 | load_codes(digits + 12) << 6;
+    std::memcpy(out, &word, 4);
+  }
+}
+
+void unpack_four(const std::uint8_t* in, std::size_t blocks, std::int8_t* digits) noexcept {
+  for (std::size_t b = 0; b < blocks; ++b, digits += 16, in += kTernaryBlockBytes) {
+    std::uint32_t word;
+    std::memcpy(&word, in, 4);
+    for (unsigned f = 0; f < 4; ++f) store_digits(word >> (2 * f) & 3 * kOnes, digits + 4 * f);
+  }
+}
+
+void pack_five(const std::int8_t* digits, std::size_t blocks, std::uint8_t* out) noexcept {
+  for (std::size_t b = 0; b < blocks; ++b, digits += 20, out += kTernaryBlockBytes) {
+    // At most 2 * (1 + 3 + 9 + 27 + 81) = 242 in each byte.
+    const std::uint32_t word = load_codes(digits) + 3 * load_codes(digits + 4) +
+                               9 * load_codes(digits + 8) + 27 * load_codes(digits + 12) +
+                               81 * load_codes(digits + 16);
+    for (unsigned j = 0; j < 4; ++j) out[j] = five_per_byte::kEncode[word >> (8 * j) & 255];
+  }
+}
+
+void unpack_five(const std::uint8_t* in, std::size_t blocks, std::int8_t* digits) noexcept {
+  for (std::size_t b = 0; b < blocks; ++b, digits += 20, in += kTernaryBlockBytes) {
+    for (unsigned j = 0; j < 4; ++j) {
+      const unsigned fields = five_per_byte::kDecode[in[j]];
+      for (unsigned f = 0; f < 5; ++f) {
+        digits[4 * f + j] = static_cast<std::int8_t>((fields >> (2 * f) & 3) - 1);
+      }
+    }
+  }
+}
+
+// A byte of nothing but weight 0.
+std::uint8_t zero_byte(TernaryLayout layout) noexcept {
+  return layout == TernaryLayout::kFourPerByte ? 0x55 : five_per_byte::kEncode[121];
+}
+
+}  // namespace
 
 TernaryMatrix::TernaryMatrix(std::size_t rows, std::size_t cols, ScaleKind kind, std::size_t group,
-                             std::vector<float> scales)
-    : rows_(rows), cols_(cols), blocks_((cols + kTernaryBlock - 1) / kTernaryBlock) {
+                             std::vector<float> scales, TernaryLayout layout)
+    : rows_(rows),
+      cols_(cols),
+      blocks_((cols + ternary_block_cols(layout) - 1) / ternary_block_cols(layout)),
+      layout_(layout) {
   set_scales(kind, group, std::move(scales));
-  packed_ = AlignedBuffer(rows_ * row_bytes());
-  std::memset(packed_.data(), 0x55, packed_.size());  // Code 1 everywhere: weight 0.
+  packed_ = AlignedBuffer(tiles() * tile_bytes());
+  if (rows % kTernaryTileRows != 0) {
+    const std::size_t last = (tiles() - 1) * tile_bytes();
+    std::memset(packed_.data() + last, zero_byte(layout), tile_bytes());
+  }
 }
 
 void TernaryMatrix::set_scales(ScaleKind kind, std::size_t group, std::vector<float> scales) {
@@ -43,34 +111,58 @@ void TernaryMatrix::set_scales(ScaleKind kind, std::size_t group, std::vector<fl
 }
 
 void TernaryMatrix::set_row(std::size_t r, std::span<const std::int8_t> digits) noexcept {
-  std::uint8_t* out = packed_.as<std::uint8_t>().data() + r * row_bytes();
-  for (std::size_t b = 0; b < blocks_; ++b, out += kTernaryBlockBytes) {
-    const std::size_t first = b * kTernaryBlock;
-    if (first + kTernaryBlock <= cols_) {
-      const std::int8_t* d = digits.data() + first;
-      for (std::size_t j = 0; j < kTernaryField; ++j) {
-        out[j] = static_cast<std::uint8_t>((d[j] + 1) | ((d[j + 64] + 1) << 2) |
-                                           ((d[j + 128] + 1) << 4) | ((d[j + 192] + 1) << 6));
-      }
-    } else {
-      std::memset(out, 0x55, kTernaryBlockBytes);
-      for (std::size_t c = first; c < cols_; ++c) {
-        const std::size_t field = (c - first) / kTernaryField;
-        const std::size_t j = (c - first) % kTernaryField;
-        // The code there is 1, so adding the digit makes it digit + 1, without a carry.
-        out[j] = static_cast<std::uint8_t>(out[j] + digits[c] * (1 << (2 * field)));
-      }
+  std::uint8_t* out = packed_.as<std::uint8_t>().data() + r / kTernaryTileRows * tile_bytes() +
+                      4 * (r % kTernaryTileRows);
+  const std::size_t width = ternary_block_cols(layout_);
+  const std::size_t whole = cols_ / width;
+  const auto pack = layout_ == TernaryLayout::kFourPerByte ? pack_four : pack_five;
+  pack(digits.data(), whole, out);
+  if (whole == blocks_) return;
+  std::array<std::int8_t, 20> last{};  // Padded with weight 0.
+  std::copy(digits.begin() + static_cast<std::ptrdiff_t>(whole * width),
+            digits.begin() + static_cast<std::ptrdiff_t>(cols_), last.begin());
+  pack(last.data(), 1, out + whole * kTernaryBlockBytes);
+}
+
+void TernaryMatrix::get_digits(std::size_t r, std::size_t first,
+                               std::span<std::int8_t> digits) const noexcept {
+  const std::size_t width = ternary_block_cols(layout_);
+  const auto unpack = layout_ == TernaryLayout::kFourPerByte ? unpack_four : unpack_five;
+  const std::uint8_t* in = row(r) + first / width * kTernaryBlockBytes;
+  std::int8_t* out = digits.data();
+  std::size_t left = digits.size();
+  std::size_t skip = first % width;
+  while (left > 0) {
+    const std::size_t whole = skip == 0 ? left / width : 0;
+    if (whole > 0) {
+      unpack(in, whole, out);
+      in += whole * kTernaryBlockBytes;
+      out += whole * width;
+      left -= whole * width;
+      continue;
     }
+    std::array<std::int8_t, 20> block;  // One that is wanted in part.
+    unpack(in, 1, block.data());
+    const std::size_t count = std::min(left, width - skip);
+    std::copy_n(block.begin() + static_cast<std::ptrdiff_t>(skip), count, out);
+    in += kTernaryBlockBytes;
+    out += count;
+    left -= count;
+    skip = 0;
   }
 }
 
-void TernaryMatrix::get_row(std::size_t r, std::span<std::int8_t> digits) const noexcept {
-  const std::uint8_t* in = row(r);
-  for (std::size_t c = 0; c < cols_; ++c) {
-    const std::size_t in_block = c % kTernaryBlock;
-    const std::uint8_t byte = in[c / kTernaryBlock * kTernaryBlockBytes + in_block % kTernaryField];
-    digits[c] = static_cast<std::int8_t>(((byte >> (2 * (in_block / kTernaryField))) & 3) - 1);
-  }
+TernaryMatrix with_layout(const TernaryMatrix& matrix, TernaryLayout layout, ThreadPool& pool) {
+  TernaryMatrix out(matrix.rows(), matrix.cols(), matrix.scale_kind(), matrix.group(),
+                    {matrix.scales().begin(), matrix.scales().end()}, layout);
+  pool.parallel_for(matrix.rows(), kTernaryTileRows, [&](std::size_t begin, std::size_t end) {
+    std::vector<std::int8_t> digits(matrix.cols());
+    for (std::size_t r = begin; r < end; ++r) {
+      matrix.get_row(r, digits);
+      out.set_row(r, digits);
+    }
+  });
+  return out;
 }
 
 }  // namespace tern
