@@ -13,6 +13,7 @@ namespace {
 constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead weights are asked for.
 constexpr std::size_t kTileRows = 4;          // Of dot_lanes: 16 sums in registers.
 constexpr std::size_t kTileTokens = 4;
+constexpr std::size_t kAttendPieces = 4;  // Of 16, for kAttendRows rows: 24 sums in registers.
 
 __mmask16 first_lanes(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 
@@ -45,12 +46,30 @@ struct Lanes16 {
     const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes))};
   }
+  static Lanes16 from_low4(const std::uint8_t* p) { return nibbles(widen_bytes(p)); }
+  static Lanes16 from_high4(const std::uint8_t* p) {
+    return nibbles(_mm512_srli_epi32(widen_bytes(p), 4));
+  }
+  // The barrier keeps g++ from folding the load into each multiplication, a load per product.
+  static Lanes16 broadcast(const float* p) {
+    __m512 v = _mm512_set1_ps(*p);
+    asm("" : "+v"(v));
+    return {v};
+  }
   void store_f16(void* p) const {
     _mm256_storeu_si256(static_cast<__m256i*>(p),
                         _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
 
  private:
+  static __m512i widen_bytes(const std::uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  // The low four bits of each lane, less 8: the permutation looks at no others.
+  static Lanes16 nibbles(__m512i codes) {
+    const __m512 numbers = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+    return {_mm512_permutexvar_ps(codes, numbers)};
+  }
   static Lanes16 widen(__m256i bf16) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16))};
   }
@@ -128,6 +147,7 @@ void q6k_codes(const std::uint8_t* p, std::int8_t* codes) {
 }  // namespace
 }  // namespace tern::kernels
 
+#include "tern/kernels/attention_lanes.h"
 #include "tern/kernels/lanes16.h"
 
 namespace tern::kernels {
@@ -383,8 +403,10 @@ constinit const KernelTable kAvx512Vnni{
     .add = add_all,
     .rope = rope,
     .to_f16 = to_f16,
-    .softmax_block = softmax_block,
-    .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>},
+    .keys_dot = {keys_dot<KvF32>, keys_dot<KvF16>, keys_dot<KvInt8>, keys_dot<KvInt4>},
+    .softmax_rows = softmax_rows,
+    .fold_rows = fold_rows,
+    .values_sum = {values_sum<KvF32>, values_sum<KvF16>, values_sum<KvInt8>, values_sum<KvInt4>},
     .merge = merge,
     .divide = divide,
     .read_xor = read_xor,

@@ -29,7 +29,7 @@ class KvPool {
   std::uint32_t take();  // A free block. Throws Error(kLimit) where there is none.
   void give_back(std::uint32_t block) noexcept;
 
-  // 64 positions of one layer and one KV head, position-major: see kernels/attention.h.
+  // 64 positions of one layer and one KV head: see kernels/attention.h.
   std::byte* keys(std::uint32_t block, std::size_t layer, std::size_t kv_head) noexcept {
     return data_.data() + block * block_bytes_ + layer * layer_bytes_ + kv_head * k_head_bytes_;
   }
