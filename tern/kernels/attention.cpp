@@ -31,10 +31,18 @@ std::size_t key_code_bytes(KvType type, std::size_t head_dim) noexcept {
   constexpr std::size_t kBytes[kKvTypes] = {4 * kKvBlock, 2 * kKvBlock, kKvBlock, kKvBlock / 2};
   return round_up(head_dim * kBytes[static_cast<std::size_t>(type)], kLine);
 }
-std::size_t value_row_bytes(KvType type, std::size_t head_dim) noexcept {
-  const std::size_t width = kv_width(head_dim);
+// Of one position in a panel of values that begins at dimension `first`.
+std::size_t value_row_bytes(KvType type, std::size_t head_dim, std::size_t first) noexcept {
+  const std::size_t width = std::min(kValuePanel, kv_width(head_dim) - first);
   if (type == KvType::kInt4) return round_up(width, 32) / 2;
   return width * (type == KvType::kF32 ? 4 : type == KvType::kF16 ? 2 : 1);
+}
+std::size_t value_code_bytes(KvType type, std::size_t head_dim) noexcept {
+  std::size_t bytes = 0;
+  for (std::size_t d = 0; d < head_dim; d += kValuePanel) {
+    bytes += kKvBlock * value_row_bytes(type, head_dim, d);
+  }
+  return bytes;
 }
 
 // Row r's share of `count` rows in panels of at most kAttendRows, as even as can be.
@@ -102,11 +110,15 @@ struct Seen {
 void pack_queries(const QueryTile& tile, std::size_t head_dim, float* packed) noexcept {
   const std::size_t rows = tile.rows();
   for (std::size_t panel = 0; panel < panels_of(rows); ++panel) {
-    const std::size_t begin = panel_begin(rows, panel), end = panel_begin(rows, panel + 1);
-    for (std::size_t r = begin; r < end; ++r) {
-      const float* q = tile.q + r / tile.group * tile.stride + r % tile.group * head_dim;
-      float* out = packed + begin * head_dim + (r - begin);
-      for (std::size_t d = 0; d < head_dim; ++d) out[d * (end - begin)] = q[d];
+    const std::size_t begin = panel_begin(rows, panel), n = panel_begin(rows, panel + 1) - begin;
+    const float* from[kAttendRows];
+    for (std::size_t r = 0; r < n; ++r) {
+      const std::size_t row = begin + r;
+      from[r] = tile.q + row / tile.group * tile.stride + row % tile.group * head_dim;
+    }
+    float* out = packed + begin * head_dim;
+    for (std::size_t d = 0; d < head_dim; ++d) {
+      for (std::size_t r = 0; r < n; ++r) *out++ = from[r][d];
     }
   }
 }
@@ -118,15 +130,14 @@ void span_of_packed(const KernelTable& k, const AttentionShape& shape, const Que
   const auto keys_dot = k.keys_dot[static_cast<std::size_t>(shape.k_type)];
   const auto values_sum = k.values_sum[static_cast<std::size_t>(shape.v_type)];
   const std::size_t key_bytes = key_code_bytes(shape.k_type, shape.head_dim);
-  const std::size_t row_bytes = value_row_bytes(shape.v_type, shape.head_dim);
+  const std::size_t value_bytes = value_code_bytes(shape.v_type, shape.head_dim);
   const std::size_t rows = tile.rows(), width = kv_width(shape.head_dim);
   const State state(state_floats, rows);
   for (std::size_t b = 0; b < blocks.size(); ++b, base += kKvBlock) {
     const std::uint8_t* keys = bytes_of(blocks[b].keys);
     const std::uint8_t* values = bytes_of(blocks[b].values);
     const std::uint8_t* key_scales = has_scales(shape.k_type) ? keys + key_bytes : nullptr;
-    const std::uint8_t* value_scales =
-        has_scales(shape.v_type) ? values + kKvBlock * row_bytes : nullptr;
+    const std::uint8_t* value_scales = has_scales(shape.v_type) ? values + value_bytes : nullptr;
     for (std::size_t panel = 0; panel < panels_of(rows); ++panel) {
       const std::size_t begin = panel_begin(rows, panel);
       const std::size_t n = panel_begin(rows, panel + 1) - begin;
@@ -134,7 +145,7 @@ void span_of_packed(const KernelTable& k, const AttentionShape& shape, const Que
       // The first panel asks for what comes next: these values, then the next block's keys.
       Ahead to_values{values, 0}, to_keys{nullptr, 0};
       if (panel == 0) {
-        to_values.lines = seen.most * row_bytes / kLine;
+        to_values.lines = value_bytes / kLine;
         if (b + 1 < blocks.size()) to_keys = {bytes_of(blocks[b + 1].keys), key_bytes / kLine};
       }
       keys_dot(keys, shape.head_dim, (seen.most + 15) / 16, packed + begin * shape.head_dim, n,
@@ -156,7 +167,7 @@ std::size_t kv_key_bytes(KvType type, std::size_t head_dim) noexcept {
 }
 
 std::size_t kv_value_bytes(KvType type, std::size_t head_dim) noexcept {
-  return kKvBlock * value_row_bytes(type, head_dim) + (has_scales(type) ? kScaleBytes : 0);
+  return value_code_bytes(type, head_dim) + (has_scales(type) ? kScaleBytes : 0);
 }
 
 void kv_store_key(const KernelTable& k, KvType type, const float* x, std::size_t head_dim,
@@ -192,26 +203,32 @@ void kv_store_key(const KernelTable& k, KvType type, const float* x, std::size_t
 void kv_store_value(const KernelTable& k, KvType type, const float* x, std::size_t head_dim,
                     std::byte* block, std::size_t slot) noexcept {
   assert(head_dim <= kMaxHeadDim && slot < kKvBlock);
-  const std::size_t row_bytes = value_row_bytes(type, head_dim);
-  std::byte* row = block + slot * row_bytes;
-  if (type == KvType::kF32) {
-    std::memcpy(row, x, head_dim * 4);
-    return;
-  }
+  alignas(std::uint16_t) std::int8_t codes[2 * kMaxHeadDim];
+  std::uint16_t scale = 0;
   if (type == KvType::kF16) {
-    to_f16_clamped(k, x, head_dim, reinterpret_cast<std::uint16_t*>(row));
-    return;
+    to_f16_clamped(k, x, head_dim, reinterpret_cast<std::uint16_t*>(codes));
+  } else if (type != KvType::kF32) {
+    scale = quantize_head(k, type, x, head_dim, codes);
   }
-  std::int8_t codes[kMaxHeadDim];
-  const std::uint16_t scale = quantize_head(k, type, x, head_dim, codes);
-  std::memcpy(block + kKvBlock * row_bytes + 2 * slot, &scale, 2);
-  if (type == KvType::kInt8) {
-    std::memcpy(row, codes, head_dim);
-    return;
+  std::byte* panel = block;
+  for (std::size_t first = 0; first < head_dim; first += kValuePanel) {
+    const std::size_t n = std::min(kValuePanel, head_dim - first);
+    const std::size_t row_bytes = value_row_bytes(type, head_dim, first);
+    std::byte* row = panel + slot * row_bytes;
+    panel += kKvBlock * row_bytes;
+    if (type == KvType::kF32) {
+      std::memcpy(row, x + first, 4 * n);
+    } else if (type == KvType::kF16) {
+      std::memcpy(row, codes + 2 * first, 2 * n);
+    } else if (type == KvType::kInt8) {
+      std::memcpy(row, codes + first, n);
+    } else {
+      for (std::size_t d = 0; d < n; ++d) {
+        put_nibble(row[d / 32 * 16 + d % 16], d % 32 >= 16, codes[first + d]);
+      }
+    }
   }
-  for (std::size_t d = 0; d < head_dim; ++d) {
-    put_nibble(row[d / 32 * 16 + d % 16], d % 32 >= 16, codes[d]);
-  }
+  if (has_scales(type)) std::memcpy(panel + 2 * slot, &scale, 2);
 }
 
 std::size_t attention_state_floats(std::size_t rows, std::size_t head_dim) noexcept {

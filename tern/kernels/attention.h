@@ -23,14 +23,16 @@ enum class KvType : std::uint8_t { kF32, kF16, kInt8, kInt4 };
 inline constexpr std::size_t kKvTypes = 4;
 
 // One block of one layer and one KV head. Keys lie by dimension and values by position, because a
-// lane is a key where scores are summed, and a dimension where values are:
+// lane is a key where scores are summed, and a dimension where values are. Both are read from the
+// first byte to the last:
 //   keys:   head_dim times 64 numbers. int4: byte j of the 32 holds positions j and j + 32.
-//   values: 64 times kv_width(head_dim) numbers, those past head_dim meaning nothing. int4: byte j
-//   of
-//           each 16 holds dimensions j and j + 16, up to a multiple of 32.
+//   values: panels of 64 dimensions (the last of what is left, up to a multiple of 16; what is past
+//           head_dim means nothing), each 64 positions times its dimensions. int4: byte j of each
+//           16 holds dimensions j and j + 16 of 32, so that the last panel may have 16 more.
 //   int4 codes are stored as code + 8, the first of two in the low bits.
 //   int8 and int4: then 64 f16 scales.
 // Blocks begin at multiples of 64 bytes; these are multiples of 64.
+inline constexpr std::size_t kValuePanel = 64;
 constexpr std::size_t kv_width(std::size_t head_dim) noexcept { return (head_dim + 15) / 16 * 16; }
 std::size_t kv_key_bytes(KvType type, std::size_t head_dim) noexcept;
 std::size_t kv_value_bytes(KvType type, std::size_t head_dim) noexcept;

@@ -54,9 +54,9 @@ struct AheadWalk {
   AheadWalk(Ahead ahead, size_t steps)
       : at(ahead.at),
         end(ahead.at + 64 * ahead.lines),
-        per_step((ahead.lines + steps - 1) / steps) {}
+        per_step(steps == 0 ? 0 : (ahead.lines + steps - 1) / steps) {}
   void step() {
-    for (size_t i = 0; i < per_step && at != end; ++i, at += 64) __builtin_prefetch(at);
+    for (size_t i = 0; i < per_step && at != end; ++i, at += 64) __builtin_prefetch(at, 0, 2);
   }
 };
 
@@ -196,23 +196,21 @@ void values_rows(const float* w, size_t rows, size_t positions, const uint8_t* v
       return values_rows<Kv, most - 1>(w, rows, positions, values, width, fa, fb, o, ahead);
     }
   }
-  const size_t row_bytes = Kv::row_bytes(width), pieces = width / 16;
-  const size_t passes = pieces / kAttendPieces + pieces % kAttendPieces;
-  AheadWalk walk(ahead, passes * positions);
-  // A pass begins at a piece that is a multiple of kAttendPieces: where that is 4, `first` may be
-  // folded into the address, and int4 knows which pieces are low bits.
-  size_t j = 0;
-  for (; j + kAttendPieces <= pieces; j += kAttendPieces) {
-    if constexpr (kAttendPieces % 2 == 0) {
-      values_tile<Kv, most, kAttendPieces>(w, positions, values + Kv::row_bytes(16 * j), row_bytes,
-                                           0, width, fa, fb, o + 16 * j, walk);
+  constexpr size_t kPanel = 4;  // Pieces of a panel.
+  const size_t pieces = width / 16;
+  AheadWalk walk(ahead, pieces / kPanel * (kPanel / kAttendPieces) * positions);
+  for (size_t first = 0; first < pieces; first += kPanel) {
+    const size_t n = pieces - first < kPanel ? pieces - first : kPanel;
+    const size_t row_bytes = Kv::row_bytes(16 * n);
+    float* out = o + 16 * first;
+    if (n == kPanel && kAttendPieces == kPanel) {
+      values_tile<Kv, most, kPanel>(w, positions, values, row_bytes, 0, width, fa, fb, out, walk);
     } else {
-      values_tile<Kv, most, kAttendPieces>(w, positions, values, row_bytes, j, width, fa, fb, o,
-                                           walk);
+      for (size_t j = 0; j < n; ++j) {
+        values_tile<Kv, most, 1>(w, positions, values, row_bytes, j, width, fa, fb, out, walk);
+      }
     }
-  }
-  for (; j < pieces; ++j) {
-    values_tile<Kv, most, 1>(w, positions, values, row_bytes, j, width, fa, fb, o, walk);
+    values += kBlock * row_bytes;
   }
 }
 

@@ -1,6 +1,7 @@
 // The reference of attention: what every other kernel must equal, bit for bit.
 #include "tern/kernels/scalar_attention.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -103,13 +104,16 @@ void fold_rows(float* max, float* length, const float* next_max, const float* ne
 template <std::size_t kind>
 void values_sum(const float* w, std::size_t rows, std::size_t positions, const std::uint8_t* values,
                 std::size_t width, const float* fa, const float* fb, float* o, Ahead) noexcept {
-  const std::size_t stored = kind == 3 ? (width + 31) / 32 * 32 : width;
-  for (std::size_t r = 0; r < rows; ++r) {
-    for (std::size_t d = 0; d < width; ++d) {
+  for (std::size_t d = 0; d < width; ++d) {
+    const std::size_t first = d / kValuePanel * kValuePanel;
+    const std::size_t panel_width = std::min(kValuePanel, width - first);
+    const std::size_t stored = kind == 3 ? (panel_width + 31) / 32 * 32 : panel_width;
+    const std::uint8_t* panel = values + kKvBlock * code_bytes(kind, first);
+    for (std::size_t r = 0; r < rows; ++r) {
       float sum = 0;
       for (std::size_t i = 0; i < positions; ++i) {
-        const std::uint8_t* row = values + i * code_bytes(kind, stored);
-        sum = std::fma(w[r * kKvBlock + i], number<kind>(row, d, 16), sum);
+        const std::uint8_t* row = panel + i * code_bytes(kind, stored);
+        sum = std::fma(w[r * kKvBlock + i], number<kind>(row, d - first, 16), sum);
       }
       float& out = o[r * width + d];
       out = fa == nullptr ? sum : out * fa[r] + sum * fb[r];
