@@ -159,10 +159,19 @@ tern::formats::I2SLayout i2s_layout(const char* name) {
 }
 
 tern::kernels::KvType kv_type(int type) {
-  if (type == TERN_KV_F16) return tern::kernels::KvType::kF16;
-  if (type == TERN_KV_F32) return tern::kernels::KvType::kF32;
-  throw Error(ErrorCode::kBadArgument,
-              "KV type: found " + std::to_string(type) + ", expected TERN_KV_F16 or TERN_KV_F32");
+  switch (type) {
+    case TERN_KV_F16:
+      return tern::kernels::KvType::kF16;
+    case TERN_KV_F32:
+      return tern::kernels::KvType::kF32;
+    case TERN_KV_INT8:
+      return tern::kernels::KvType::kInt8;
+    case TERN_KV_INT4:
+      return tern::kernels::KvType::kInt4;
+    default:
+      throw Error(ErrorCode::kBadArgument,
+                  "KV type: found " + std::to_string(type) + ", expected a value of tern_kv_type");
+  }
 }
 
 // Of an option where zero means off and the engine's value for that is 1.

@@ -108,7 +108,12 @@ TERN_API tern_status tern_piece(const tern_model* model, tern_token token, char*
 
 /* -- Running -- */
 
-typedef enum tern_kv_type { TERN_KV_F16 = 0, TERN_KV_F32 = 1 } tern_kv_type;
+typedef enum tern_kv_type {
+  TERN_KV_F16 = 0,
+  TERN_KV_F32 = 1,
+  TERN_KV_INT8 = 2, /* One scale per token and KV head. */
+  TERN_KV_INT4 = 3
+} tern_kv_type;
 
 typedef struct tern_session_options {
   size_t size;      /* sizeof(tern_session_options) */

@@ -85,8 +85,11 @@ void add_options(CLI::App& app, BenchOptions& o) {
   app.add_option("-b,--batch-size", o.batch, "prompt tokens per forward pass")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
-  app.add_option("--cache-type-k", o.cache_k, "f16 or f32 (-ctk)")->capture_default_str();
-  app.add_option("--cache-type-v", o.cache_v, "f16 or f32 (-ctv)")->capture_default_str();
+  app.add_option("--cache-type-k", o.cache_k, "KV cache of keys: f32, f16, int8 or int4 (-ctk)")
+      ->capture_default_str();
+  app.add_option("--cache-type-v", o.cache_v, "KV cache of values, the same types (-ctv)")
+      ->check(CLI::IsMember(kKvTypeNames))
+      ->capture_default_str();
   app.add_option("-o,--output", o.output, "md, json or csv")
       ->check(CLI::IsMember({"md", "json", "csv"}))
       ->capture_default_str();

@@ -97,8 +97,10 @@ DType storage_type(const std::string& name) {
 kernels::KvType kv_type(const std::string& name) {
   if (name == "f32") return kernels::KvType::kF32;
   if (name == "f16") return kernels::KvType::kF16;
+  if (name == "int8" || name == "q8_0") return kernels::KvType::kInt8;
+  if (name == "int4" || name == "q4_0") return kernels::KvType::kInt4;
   throw Error(ErrorCode::kBadArgument,
-              fmt::format("KV cache type '{}' found, expected f32 or f16", name));
+              fmt::format("KV cache type '{}' found, expected f32, f16, int8 or int4", name));
 }
 
 }  // namespace tern::cli

@@ -36,7 +36,9 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads =
 // --type and its kin. Throws Error(kBadArgument) for a name that is no storage type.
 DType storage_type(const std::string& name);
 
-// -ctk/-ctv. Throws Error(kBadArgument) for another name than f32 or f16.
+// What -ctk and -ctv take; q8_0 and q4_0 are llama.cpp's names for int8 and int4.
+inline const std::vector<std::string> kKvTypeNames = {"f32", "f16", "int8", "q8_0", "int4", "q4_0"};
+// Throws Error(kBadArgument) for another name.
 kernels::KvType kv_type(const std::string& name);
 
 }  // namespace tern::cli

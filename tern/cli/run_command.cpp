@@ -45,11 +45,11 @@ void add_options(CLI::App& app, RunOptions& o) {
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();
   app.add_option("-s,--seed", o.seed, "seed of the draws; -1: a new one each time (default)");
-  app.add_option("--cache-type-k", o.cache_k, "KV cache of keys, f16 or f32 (-ctk)")
-      ->check(CLI::IsMember({"f16", "f32"}))
+  app.add_option("--cache-type-k", o.cache_k, "KV cache of keys: f32, f16, int8 or int4 (-ctk)")
+      ->check(CLI::IsMember(kKvTypeNames))
       ->capture_default_str();
-  app.add_option("--cache-type-v", o.cache_v, "KV cache of values, f16 or f32 (-ctv)")
-      ->check(CLI::IsMember({"f16", "f32"}))
+  app.add_option("--cache-type-v", o.cache_v, "KV cache of values, the same types (-ctv)")
+      ->check(CLI::IsMember(kKvTypeNames))
       ->capture_default_str();
   engine::SamplerParams& s = o.sampler;
   app.add_option("--temp,--temperature", s.temperature, "0: always the best token")

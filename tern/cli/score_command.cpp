@@ -258,11 +258,11 @@ void add_options(CLI::App& app, ScoreOptions& o) {
       ->capture_default_str();
   app.add_option("-c,--ctx-size", o.context, "refuse texts longer than this")
       ->check(CLI::Range(0LL, 1LL << 32));
-  app.add_option("--cache-type-k", o.cache_k, "KV cache of keys, f32 or f16 (-ctk)")
-      ->check(CLI::IsMember({"f16", "f32"}))
+  app.add_option("--cache-type-k", o.cache_k, "KV cache of keys: f32, f16, int8 or int4 (-ctk)")
+      ->check(CLI::IsMember(kKvTypeNames))
       ->capture_default_str();
-  app.add_option("--cache-type-v", o.cache_v, "KV cache of values, f32 or f16 (-ctv)")
-      ->check(CLI::IsMember({"f16", "f32"}))
+  app.add_option("--cache-type-v", o.cache_v, "KV cache of values, the same types (-ctv)")
+      ->check(CLI::IsMember(kKvTypeNames))
       ->capture_default_str();
   app.add_flag("--json", o.json, "print {\"tokens\",\"pieces\",\"logprobs\",\"top\"}");
 }

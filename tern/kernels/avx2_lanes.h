@@ -18,6 +18,8 @@ constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead dense weights are
 constexpr std::size_t kStreamAhead = 1024;    // And a tile of ternary ones.
 constexpr std::size_t kTileRows = 2;          // Of dot_lanes: the sums stay in registers.
 constexpr std::size_t kTileTokens = 2;
+constexpr std::size_t kAttendPieces =
+    1;  // Of 16, for kAttendRows rows: the sums stay in registers.
 
 // 16 floats: loads and stores at any alignment, `_part` of the first n < 16 with +0 elsewhere.
 struct Lanes16 {
@@ -67,6 +69,15 @@ struct Lanes16 {
     return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)),
             _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(codes, codes)))};
   }
+  // The low or the high four bits of 16 bytes, less 8.
+  static Lanes16 from_low4(const std::uint8_t* p) { return from_nibbles<0>(p); }
+  static Lanes16 from_high4(const std::uint8_t* p) { return from_nibbles<4>(p); }
+  // *p in all lanes, as a value that the compiler does not fold into each of its uses.
+  static Lanes16 broadcast(const float* p) {
+    __m256 v = _mm256_broadcast_ss(p);
+    asm("" : "+x"(v));
+    return {v, v};
+  }
   void store_f16(void* p) const {
     auto* h = static_cast<__m128i*>(p);
     _mm_storeu_si128(h, _mm256_cvtps_ph(low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -74,6 +85,14 @@ struct Lanes16 {
   }
 
  private:
+  template <int shift>
+  static Lanes16 from_nibbles(const std::uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    const __m128i nibbles = _mm_and_si128(_mm_srli_epi16(bytes, shift), _mm_set1_epi8(15));
+    const __m128i codes = _mm_sub_epi8(nibbles, _mm_set1_epi8(8));
+    return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(codes)),
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_unpackhi_epi64(codes, codes)))};
+  }
   static __m256 widen(__m128i bf16) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bf16), 16));
   }
@@ -274,4 +293,5 @@ std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes) noexcept {
 }  // namespace
 }  // namespace tern::kernels
 
+#include "tern/kernels/attention_lanes.h"
 #include "tern/kernels/lanes16.h"

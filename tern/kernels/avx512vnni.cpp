@@ -15,6 +15,7 @@ constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead dense weights are
 constexpr std::size_t kStreamAhead = 1024;    // And a tile of ternary ones.
 constexpr std::size_t kTileRows = 4;          // Of dot_lanes: 16 sums in registers.
 constexpr std::size_t kTileTokens = 4;
+constexpr std::size_t kAttendPieces = 4;  // Of 16, for kAttendRows rows: 24 sums in registers.
 
 __mmask16 first_lanes(std::size_t n) { return static_cast<__mmask16>((1u << n) - 1); }
 
@@ -47,12 +48,30 @@ struct Lanes16 {
     const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes))};
   }
+  static Lanes16 from_low4(const std::uint8_t* p) { return nibbles(widen_bytes(p)); }
+  static Lanes16 from_high4(const std::uint8_t* p) {
+    return nibbles(_mm512_srli_epi32(widen_bytes(p), 4));
+  }
+  // The barrier keeps g++ from folding the load into each multiplication, a load per product.
+  static Lanes16 broadcast(const float* p) {
+    __m512 v = _mm512_set1_ps(*p);
+    asm("" : "+v"(v));
+    return {v};
+  }
   void store_f16(void* p) const {
     _mm256_storeu_si256(static_cast<__m256i*>(p),
                         _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
   }
 
  private:
+  static __m512i widen_bytes(const std::uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  // The low four bits of each lane, less 8: the permutation looks at no others.
+  static Lanes16 nibbles(__m512i codes) {
+    const __m512 numbers = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+    return {_mm512_permutexvar_ps(codes, numbers)};
+  }
   static Lanes16 widen(__m256i bf16) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bf16), 16))};
   }
@@ -130,6 +149,7 @@ void q6k_codes(const std::uint8_t* p, std::int8_t* codes) {
 }  // namespace
 }  // namespace tern::kernels
 
+#include "tern/kernels/attention_lanes.h"
 #include "tern/kernels/lanes16.h"
 
 namespace tern::kernels {
@@ -346,33 +366,58 @@ std::int32_t int8_steps(std::size_t steps) noexcept {
   return _mm512_reduce_add_epi32(all);
 }
 
+#if defined(TERN_AVX512_VBMI)
+constexpr const char* kName = "avx512vbmi";
+constexpr auto kSupported = cpu_has_avx512vbmi;
+constexpr auto kFiveGemv = ternary_gemv<FivePerByte>;
+constexpr auto kFiveUnpack = ternary_unpack<FivePerByte>;
+#else
+constexpr const char* kName = "avx512vnni";
+constexpr auto kSupported = cpu_has_avx512vnni;
+constexpr decltype(&ternary_gemv<FourPerByte>) kFiveGemv = nullptr;
+constexpr decltype(&ternary_unpack<FourPerByte>) kFiveUnpack = nullptr;
+#endif
+
+constexpr KernelTable kTable{
+    .name = kName,
+    .supported = kSupported,
+    .ternary_gemv = {ternary_gemv<FourPerByte>, kFiveGemv},
+    .ternary_groups = ternary_groups,
+    .ternary_unpack = {ternary_unpack<FourPerByte>, kFiveUnpack},
+    .codes_gemm = codes_gemm,
+    .absmax = absmax,
+    .quantize = quantize,
+    .field_sums = field_sums,
+    .dot_lanes = dot_lanes,
+    .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>,
+               expand_elements<ElementBF16>, expand_blocks<BlockQ8_0>, expand_blocks<BlockQ6_K>,
+               expand_blocks<BlockQ4_0>},
+    .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,
+                   gemv_blocks<BlockQ8_0>, gemv_blocks<BlockQ6_K>, gemv_blocks<BlockQ4_0>},
+    .exp = exp_all,
+    .norm_scale = norm_scale,
+    .silu_mul = silu_mul,
+    .relu2_mul = relu2_mul,
+    .add = add_all,
+    .rope = rope,
+    .to_f16 = to_f16,
+    .keys_dot = {keys_dot<KvF32>, keys_dot<KvF16>, keys_dot<KvInt8>, keys_dot<KvInt4>},
+    .softmax_rows = softmax_rows,
+    .fold_rows = fold_rows,
+    .values_sum = {values_sum<KvF32>, values_sum<KvF16>, values_sum<KvInt8>, values_sum<KvInt4>},
+    .merge = merge,
+    .divide = divide,
+    .read_xor = read_xor,
+    .int8_steps = int8_steps,
+    .int8_macs_per_step = 64 * kChains,
+};
+
 }  // namespace
 
 #if defined(TERN_AVX512_VBMI)
-constinit const KernelTable kAvx512Vbmi {
-  .name = "avx512vbmi", .supported = cpu_has_avx512vbmi,
-  .ternary_gemv = {ternary_gemv<FourPerByte>, ternary_gemv<FivePerByte>},
-  .ternary_groups = ternary_groups,
-  .ternary_unpack = {ternary_unpack<FourPerByte>, ternary_unpack<FivePerByte>},
+constinit const KernelTable kAvx512Vbmi = kTable;
 #else
-constinit const KernelTable kAvx512Vnni{
-    .name = "avx512vnni",
-    .supported = cpu_has_avx512vnni,
-    .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr},
-    .ternary_groups = ternary_groups,
-    .ternary_unpack = {ternary_unpack<FourPerByte>, nullptr},
+constinit const KernelTable kAvx512Vnni = kTable;
 #endif
-  .codes_gemm = codes_gemm, .absmax = absmax, .quantize = quantize, .field_sums = field_sums,
-  .dot_lanes = dot_lanes,
-  .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>, expand_elements<ElementBF16>,
-             expand_blocks<BlockQ8_0>,    expand_blocks<BlockQ6_K>,    expand_blocks<BlockQ4_0>},
-  .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,
-                 gemv_blocks<BlockQ8_0>,    gemv_blocks<BlockQ6_K>,    gemv_blocks<BlockQ4_0>},
-  .exp = exp_all, .norm_scale = norm_scale, .silu_mul = silu_mul, .relu2_mul = relu2_mul,
-  .add = add_all, .rope = rope, .to_f16 = to_f16, .softmax_block = softmax_block,
-  .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>}, .merge = merge,
-  .divide = divide, .read_xor = read_xor, .int8_steps = int8_steps,
-  .int8_macs_per_step = 64 * kChains,
-};
 
 }  // namespace tern::kernels

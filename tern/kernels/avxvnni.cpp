@@ -132,9 +132,11 @@ constinit const KernelTable kAvxVnni{
   .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,
                  gemv_blocks<BlockQ8_0>,    gemv_blocks<BlockQ6_K>,    gemv_blocks<BlockQ4_0>},
   .exp = exp_all, .norm_scale = norm_scale, .silu_mul = silu_mul, .relu2_mul = relu2_mul,
-  .add = add_all, .rope = rope, .to_f16 = to_f16, .softmax_block = softmax_block,
-  .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>}, .merge = merge,
-  .divide = divide, .read_xor = read_xor, .int8_steps = int8_steps,
+  .add = add_all, .rope = rope, .to_f16 = to_f16,
+  .keys_dot = {keys_dot<KvF32>, keys_dot<KvF16>, keys_dot<KvInt8>, keys_dot<KvInt4>},
+  .softmax_rows = softmax_rows, .fold_rows = fold_rows,
+  .values_sum = {values_sum<KvF32>, values_sum<KvF16>, values_sum<KvInt8>, values_sum<KvInt4>},
+  .merge = merge, .divide = divide, .read_xor = read_xor, .int8_steps = int8_steps,
   .int8_macs_per_step = 32 * kChains,
 };
 

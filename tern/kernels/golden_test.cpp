@@ -58,25 +58,35 @@ TEST_P(Golden, Rope) {
 }
 
 TEST_P(Golden, Attention) {
-  const std::size_t head_dim = 80, count = 150;
+  const std::size_t head_dim = 80, count = 600, group = 2;
   std::vector<float> out;
-  for (const KvType type : {KvType::kF32, KvType::kF16}) {
-    std::vector<Exact<std::byte>> blocks;
-    std::vector<const std::byte*> keys, values;
-    for (std::size_t b = 0; b < 6; ++b) {
-      blocks.emplace_back(kKvBlock * head_dim * kv_type_bytes(type));
-      for (std::size_t slot = 0; slot < kKvBlock; ++slot) {
-        const Exact<float> row = random_floats(head_dim, rng_);
-        kv_store(k(), type, row.data(), head_dim, blocks.back().data(), slot);
+  for (const KvType type : {KvType::kF32, KvType::kF16, KvType::kInt8, KvType::kInt4}) {
+    std::vector<Exact<std::byte>> memory;
+    std::vector<KvBlockView> blocks;
+    for (std::size_t p = 0; p < count; ++p) {
+      if (p % kKvBlock == 0) {
+        memory.emplace_back(kv_key_bytes(type, head_dim));
+        memory.emplace_back(kv_value_bytes(type, head_dim));
+        blocks.push_back({memory[memory.size() - 2].data(), memory.back().data()});
       }
-      (b % 2 == 0 ? keys : values).push_back(blocks.back().data());
+      const Exact<float> key = random_floats(head_dim, rng_), value = random_floats(head_dim, rng_);
+      kv_store_key(k(), type, key.data(), head_dim, memory[memory.size() - 2].data(), p % kKvBlock);
+      kv_store_value(k(), type, value.data(), head_dim, memory.back().data(), p % kKvBlock);
     }
-    const Exact<float> q = random_floats(head_dim, rng_);
-    Exact<float> y(head_dim);
-    attention(k(), q.data(), head_dim, 0.11f, keys, type, values, type, count, y.data());
+    const Exact<float> q = random_floats(group * head_dim, rng_);
+    Exact<float> y(q.size());
+    QueryTile tile;
+    tile.q = q.data();
+    tile.out = y.data();
+    tile.stride = q.size();
+    tile.tokens = 1;
+    tile.group = group;
+    tile.position = count - 1;
+    AttentionScratch scratch(group, head_dim);
+    attention(k(), {head_dim, 0.11f, type, type}, tile, blocks, scratch);
     out.insert(out.end(), y.begin(), y.end());
   }
-  EXPECT_EQ(hash_of(out), "9cad936e88104dba");
+  EXPECT_EQ(hash_of(out), "2cc15c0972fe11e6");
 }
 
 TEST_P(Golden, TernaryProducts) {

@@ -26,6 +26,16 @@ enum DenseKind : std::size_t {
 };
 inline constexpr std::size_t kDenseKinds = 6;
 
+inline constexpr std::size_t kKvKinds = 4;  // attention.h's KvType.
+inline constexpr std::size_t kAttendRows =
+    6;  // Query rows that the attention kernels take at once.
+
+// Memory that is needed soon: `lines` cache lines from `at` on. A kernel asks for them as it goes.
+struct Ahead {
+  const std::uint8_t* at;
+  std::size_t lines;
+};
+
 struct KernelTable {
   const char* name;  // What TERN_ISA, `tern cpu` and the tests call it.
   bool (*supported)() noexcept;
@@ -80,16 +90,28 @@ struct KernelTable {
   void (*rope)(float* x, std::size_t heads, std::size_t half, const float* cos,
                const float* sin) noexcept;
 
-  // Attention (attention.h). kind is 0 (f32) or 1 (f16).
+  // Attention (attention.h). Rows are at most kAttendRows; [kKvKinds] goes by KvType.
   void (*to_f16)(const float* x, std::size_t n, std::uint8_t* out) noexcept;
-  // p = scores (count <= 64) on entry, exp(scale * score - max) on return; {max, sum} in stats.
-  void (*softmax_block)(float* p, std::size_t count, float scale, float* stats) noexcept;
-  // out[d] = sum over i in order of fma(p[i], v[i][d], out[d]), from +0.
-  void (*weighted_sum[2])(const float* p, std::size_t count, const std::uint8_t* v,
-                          std::size_t head_dim, float* out) noexcept;
+  // s[64 r + i] = chain over d of fma(q[d * rows + r], k_i[d], s) for the positions i of the first
+  // `pieces` sixteens of a block. What follows positions that were never stored means nothing.
+  void (*keys_dot[kKvKinds])(const std::uint8_t* keys, std::size_t head_dim, std::size_t pieces,
+                             const float* q, std::size_t rows, float* s, Ahead ahead) noexcept;
+  // s[64 r + i] = w_i for i < counts[r] (1..64), +0 for the others; max[r] = m, length[r] = l.
+  // Scales are 64 f16 of a block, or null where the type has none.
+  void (*softmax_rows)(float* s, std::size_t rows, const std::size_t* counts, float scale,
+                       const std::uint8_t* key_scales, const std::uint8_t* value_scales, float* max,
+                       float* length) noexcept;
+  // Folds (max, length) with those of a next block: fa, fb of each row; max and length become M, l.
+  void (*fold_rows)(float* max, float* length, const float* next_max, const float* next_length,
+                    std::size_t rows, float* fa, float* fb) noexcept;
+  // x = chain over i < positions of fma(w[64 r + i], v_i[d], x) from +0, for d < width (a multiple
+  // of 16); o[r * width + d] = x where fa is null, else o fa[r] + x fb[r].
+  void (*values_sum[kKvKinds])(const float* w, std::size_t rows, std::size_t positions,
+                               const std::uint8_t* values, std::size_t width, const float* fa,
+                               const float* fb, float* o, Ahead ahead) noexcept;
   void (*merge)(float* a, float fa, const float* b, float fb,
-                std::size_t n) noexcept;  // a fa + b fb
-  void (*divide)(const float* a, float by, std::size_t n, float* out) noexcept;
+                std::size_t n) noexcept;                                         // a fa + b fb
+  void (*divide)(const float* a, float by, std::size_t n, float* out) noexcept;  // a / by + (+0)
 
   // For machine_ceilings.h.
   std::uint64_t (*read_xor)(const std::uint8_t* p, std::size_t bytes) noexcept;  // Multiple of 256.

@@ -4,10 +4,12 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <string>
 
+#include "tern/kernels/attention.h"
 #include "tern/kernels/dense.h"
 #include "tern/kernels/kernel_table.h"
 #include "tern/kernels/machine_ceilings.h"
@@ -114,6 +116,119 @@ void bench_head(benchmark::State& state, const KernelTable* table, DType type) {
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(rows * cols * tokens));
 }
 
+// The KV cache of the 2B model's shape (5 KV heads of 4 query heads, head_dim 128), `layers` times
+// over so that it is cold. The last `tokens` of `positions` ask; tasks are tiles of 16 tokens, or
+// spans where there is one token, as the forward pass has it.
+struct AttentionBench {
+  static constexpr std::size_t kKvHeads = 5, kGroup = 4, kHeadDim = 128;
+  AttentionShape shape;
+  std::size_t positions, tokens, layers;
+  AlignedBuffer memory;
+  std::vector<KvBlockView> blocks;  // By layer, KV head, block.
+  std::vector<float> q, out;
+
+  AttentionBench(const KernelTable& k, KvType type, std::size_t n_positions, std::size_t n_tokens,
+                 std::size_t n_layers)
+      : shape{kHeadDim, 0.0884f, type, type},
+        positions(n_positions),
+        tokens(n_tokens),
+        layers(n_layers),
+        memory(layers * kKvHeads * positions / kKvBlock *
+               (kv_key_bytes(type, kHeadDim) + kv_value_bytes(type, kHeadDim))),
+        q(random_floats(tokens * kKvHeads * kGroup * kHeadDim)),
+        out(q.size()) {
+    const std::vector<float> numbers = random_floats(4096 + kHeadDim);
+    std::byte* at = memory.data();
+    std::uint32_t random = 5;
+    for (std::size_t b = 0; b < layers * kKvHeads * positions / kKvBlock; ++b) {
+      std::byte* keys = at;
+      std::byte* values = keys + kv_key_bytes(type, kHeadDim);
+      at = values + kv_value_bytes(type, kHeadDim);
+      for (std::size_t slot = 0; slot < kKvBlock; ++slot) {
+        const float* x = numbers.data() + (next(random) >> 20);
+        kv_store_key(k, type, x, kHeadDim, keys, slot);
+        kv_store_value(k, type, x, kHeadDim, values, slot);
+      }
+      blocks.push_back({keys, values});
+    }
+  }
+
+  QueryTile tile(std::size_t head, std::size_t first) {
+    QueryTile t;
+    t.stride = kKvHeads * kGroup * kHeadDim;
+    t.q = q.data() + first * t.stride + head * kGroup * kHeadDim;
+    t.out = out.data() + first * t.stride + head * kGroup * kHeadDim;
+    t.tokens = std::min<std::size_t>(16, tokens - first);
+    t.group = kGroup;
+    t.position = positions - tokens + first;
+    return t;
+  }
+
+  void run(const KernelTable& k, ThreadPool& pool, std::vector<AttentionScratch>& scratch,
+           AlignedBuffer& states) {
+    const std::size_t all_blocks = positions / kKvBlock, tiles = (tokens + 15) / 16;
+    const std::size_t floats = attention_state_floats(kGroup, kHeadDim);
+    for (std::size_t layer = 0; layer < layers; ++layer) {
+      std::atomic<std::size_t> taken{0};
+      const std::size_t spans = tokens == 1 ? positions / kKvSpan : 1;
+      pool.run([&](std::size_t worker) {
+        for (std::size_t i; (i = taken++) < kKvHeads * tiles * spans;) {
+          const std::size_t head = i / spans % kKvHeads, span = i % spans;
+          const std::span<const KvBlockView> own(
+              blocks.data() + (layer * kKvHeads + head) * all_blocks, all_blocks);
+          const QueryTile t = tile(head, 16 * (tiles - 1 - i / (spans * kKvHeads)));
+          if (spans == 1) {
+            attention(k, shape, t, own, scratch[worker]);
+          } else {
+            attention_span(k, shape, t, span, own.subspan(8 * span, 8), scratch[worker],
+                           states.as<float>().data() + i * floats);
+          }
+        }
+      });
+      for (std::size_t head = 0; spans > 1 && head < kKvHeads; ++head) {
+        float* first = states.as<float>().data() + head * spans * floats;
+        for (std::size_t span = 1; span < spans; ++span) {
+          attention_fold(k, kHeadDim, kGroup, first, first + span * floats);
+        }
+        attention_finish(k, shape, tile(head, 0), first);
+      }
+    }
+  }
+};
+
+void bench_attention(benchmark::State& state, const KernelTable* table) {
+  const auto type = static_cast<KvType>(state.range(0));
+  const auto positions = static_cast<std::size_t>(state.range(1));
+  const auto tokens = static_cast<std::size_t>(state.range(2));
+  const std::size_t layers = tokens == 1 ? 30 : 1;
+  AttentionBench bench(*table, type, positions, tokens, layers);
+  ThreadPool pool(threads());
+  std::vector<AttentionScratch> scratch;
+  for (std::size_t i = 0; i < pool.size(); ++i) scratch.emplace_back(64, bench.kHeadDim);
+  AlignedBuffer states(64 * attention_state_floats(bench.kGroup, bench.kHeadDim) * sizeof(float));
+  bench.run(*table, pool, scratch, states);
+  std::vector<float> want(bench.out.size());
+  std::swap(want, bench.out);
+  const QueryTile last = bench.tile(0, (tokens - 1) / 16 * 16);
+  attention(
+      kScalar, bench.shape, last,
+      std::span(bench.blocks)
+          .subspan((layers - 1) * bench.kKvHeads * positions / kKvBlock, positions / kKvBlock),
+      scratch[0]);
+  for (std::size_t i = 0; i < bench.kGroup * bench.kHeadDim; ++i) {
+    const auto at = static_cast<std::size_t>(last.out - bench.out.data()) + i;
+    if (want[at] != bench.out[at]) {
+      return state.SkipWithError("wrong result: a speed without the right answer is no speed");
+    }
+  }
+  for (auto _ : state) bench.run(*table, pool, scratch, states);
+  const std::size_t pairs = tokens * positions - tokens * (tokens - 1) / 2;
+  state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(bench.memory.size()));
+  state.SetItemsProcessed(state.iterations() *
+                          static_cast<std::int64_t>(layers * pairs * 2 * bench.kKvHeads *
+                                                    bench.kGroup * bench.kHeadDim));
+}
+
 void bench_ceilings(benchmark::State& state, const KernelTable* table) {
   ThreadPool pool(threads());
   for (auto _ : state) {
@@ -131,6 +246,12 @@ int main(int argc, char** argv) {
     if (!table->supported() || table == &kScalar) continue;
     const auto name = [&](const char* what) { return std::string(what) + "/" + table->name; };
     benchmark::RegisterBenchmark(name("ceilings").c_str(), bench_ceilings, table)->Iterations(1);
+    auto* attention =
+        benchmark::RegisterBenchmark(name("attention").c_str(), bench_attention, table);
+    for (const std::int64_t type : {0, 1, 2, 3}) {
+      attention->Args({type, 4096, 1})->Args({type, 512, 512});
+    }
+    attention->ArgNames({"type", "positions", "tokens"})->UseRealTime();
     benchmark::RegisterBenchmark(name("ternary").c_str(), bench_ternary, table)
         ->Args({27648, 2560, 1, 0})
         ->Args({2560 * 8, 6912, 1, 0})

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kPrefetchBytes = 4096;  // How far ahead weights are asked for.
 constexpr std::size_t kTileRows = 2;          // Of dot_lanes: 16 sums in registers.
 constexpr std::size_t kTileTokens = 2;
+constexpr std::size_t kAttendPieces = 1;  // Of 16, for kAttendRows rows: 24 sums in registers.
 
 // 16 floats in four registers. The list of what lanes16.h asks for is in avx2_lanes.h.
 struct Lanes16 {
@@ -68,18 +69,28 @@ struct Lanes16 {
     __builtin_memcpy(room, p, n * 2);
     return from_bf16(room);
   }
-  static Lanes16 from_i8(const std::int8_t* p) {
-    const int8x16_t codes = vld1q_s8(p);
-    const int16x8_t low = vmovl_s8(vget_low_s8(codes)), high = vmovl_high_s8(codes);
-    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
-             vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
+  static Lanes16 from_i8(const std::int8_t* p) { return from_codes(vld1q_s8(p)); }
+  static Lanes16 from_low4(const std::uint8_t* p) {
+    return from_codes(less_8(vandq_u8(vld1q_u8(p), vdupq_n_u8(15))));
   }
+  static Lanes16 from_high4(const std::uint8_t* p) {
+    return from_codes(less_8(vshrq_n_u8(vld1q_u8(p), 4)));
+  }
+  static Lanes16 broadcast(const float* p) { return set1(*p); }
   void store_f16(void* p) const {
     auto* b = static_cast<std::uint8_t*>(p);
     for (int i = 0; i < 4; ++i) vst1_u8(b + 8 * i, vreinterpret_u8_f16(vcvt_f16_f32(v[i])));
   }
 
  private:
+  static int8x16_t less_8(uint8x16_t nibbles) {
+    return vsubq_s8(vreinterpretq_s8_u8(nibbles), vdupq_n_s8(8));
+  }
+  static Lanes16 from_codes(int8x16_t codes) {
+    const int16x8_t low = vmovl_s8(vget_low_s8(codes)), high = vmovl_high_s8(codes);
+    return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_high_s16(low)),
+             vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_high_s16(high))}};
+  }
   static float32x4_t quarter(const std::uint8_t* p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
 };
 
@@ -185,6 +196,7 @@ void q6k_codes(const std::uint8_t* p, std::int8_t* codes) {
 }  // namespace
 }  // namespace tern::kernels
 
+#include "tern/kernels/attention_lanes.h"
 #include "tern/kernels/lanes16.h"
 
 namespace tern::kernels {
@@ -372,8 +384,10 @@ constinit const KernelTable kNeonDotprod{
     .add = add_all,
     .rope = rope,
     .to_f16 = to_f16,
-    .softmax_block = softmax_block,
-    .weighted_sum = {weighted_sum<ElementF32>, weighted_sum<ElementF16>},
+    .keys_dot = {keys_dot<KvF32>, keys_dot<KvF16>, keys_dot<KvInt8>, keys_dot<KvInt4>},
+    .softmax_rows = softmax_rows,
+    .fold_rows = fold_rows,
+    .values_sum = {values_sum<KvF32>, values_sum<KvF16>, values_sum<KvInt8>, values_sum<KvInt4>},
     .merge = merge,
     .divide = divide,
     .read_xor = read_xor,

@@ -7,8 +7,9 @@
 
 #include "tern/kernels/float_math.h"
 #include "tern/kernels/kernel_table.h"
+#include "tern/kernels/scalar_attention.h"
+#include "tern/kernels/scalar_math.h"
 #include "tern/tensor/dense_row.h"
-#include "tern/tensor/half.h"
 #include "tern/tensor/ternary_matrix.h"
 
 namespace tern::kernels {
@@ -82,9 +83,6 @@ void codes_gemm(const std::uint8_t* codes, std::size_t tiles, std::size_t steps,
 
 // --- Activations to int8.
 
-// Maxima are taken as a > b ? a : b in 16 lanes and the tree of the sums.
-float larger(float a, float b) noexcept { return a > b ? a : b; }
-
 float absmax(const float* x, std::size_t n) noexcept {
   float max = 0;
   for (std::size_t i = 0; i < n; ++i) max = larger(std::fabs(x[i]), max);
@@ -108,8 +106,6 @@ void field_sums(const std::int8_t* q, std::size_t fields, std::int32_t* sums) no
 
 // --- Full-precision weights times floats.
 
-using Lanes = std::array<float, kLanes>;
-
 // a[i] b[i] into lane i mod 16, the last step padded with +0.
 void accumulate(Lanes& lanes, const float* a, const float* b, std::size_t n) noexcept {
   const std::size_t padded = (n + kLanes - 1) / kLanes * kLanes;
@@ -117,13 +113,6 @@ void accumulate(Lanes& lanes, const float* a, const float* b, std::size_t n) noe
     float& lane = lanes[i % kLanes];
     lane = i < n ? std::fma(a[i], b[i], lane) : std::fma(0.0f, 0.0f, lane);
   }
-}
-
-float tree_sum(Lanes lanes) noexcept {
-  for (std::size_t width = kLanes / 2; width > 0; width /= 2) {
-    for (std::size_t l = 0; l < width; ++l) lanes[l] = lanes[l] + lanes[l + width];
-  }
-  return lanes[0];
 }
 
 void dot_lanes(const float* a, std::size_t a_stride, std::size_t rows, const float* x,
@@ -165,24 +154,6 @@ void dense_gemv(const std::uint8_t* w, std::size_t row_bytes, std::size_t rows, 
 
 // --- Elementwise.
 
-float exp_one(float x) noexcept {
-  x = x < kExpLow ? kExpLow : x;  // A NaN passes both comparisons.
-  x = x > kExpHigh ? kExpHigh : x;
-  const float t = std::fma(x, kLog2E, kRoundMagic);
-  const std::int32_t n = std::bit_cast<std::int32_t>(t) - kRoundMagicBits;
-  const float whole = t - kRoundMagic;
-  float r = std::fma(whole, kMinusLn2High, x);
-  r = std::fma(whole, kMinusLn2Low, r);
-  float q = kExpQ[5];
-  for (int i = 4; i >= 0; --i) q = std::fma(q, r, kExpQ[i]);
-  const float p = std::fma(r * r, q, r) + 1.0f;
-  // Unsigned, because a NaN's n is anything.
-  const std::int32_t half = n >> 1;
-  const auto low = static_cast<std::uint32_t>(half);
-  const auto high = static_cast<std::uint32_t>(n) - low;
-  return p * std::bit_cast<float>((low + 127) << 23) * std::bit_cast<float>((high + 127) << 23);
-}
-
 void exp_all(const float* x, std::size_t n, float* out) noexcept {
   for (std::size_t i = 0; i < n; ++i) out[i] = exp_one(x[i]);
 }
@@ -219,53 +190,6 @@ void rope(float* x, std::size_t heads, std::size_t half, const float* cos,
       high[i] = b * cos[i] + a * sin[i];
     }
   }
-}
-
-// --- Attention.
-
-void to_f16(const float* x, std::size_t n, std::uint8_t* out) noexcept {
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint16_t half = float_to_f16(x[i]);
-    std::memcpy(out + 2 * i, &half, 2);
-  }
-}
-
-void softmax_block(float* p, std::size_t count, float scale, float* stats) noexcept {
-  float max = -std::numeric_limits<float>::infinity();
-  for (std::size_t i = 0; i < count; ++i) {
-    p[i] = p[i] * scale;
-    max = larger(p[i], max);
-  }
-  Lanes lanes{};
-  const std::size_t padded = (count + kLanes - 1) / kLanes * kLanes;
-  for (std::size_t i = 0; i < padded; ++i) {
-    if (i < count) p[i] = exp_one(p[i] - max);
-    lanes[i % kLanes] += i < count ? p[i] : 0.0f;
-  }
-  stats[0] = max;
-  stats[1] = tree_sum(lanes);
-}
-
-template <DType type>
-void weighted_sum(const float* p, std::size_t count, const std::uint8_t* v, std::size_t head_dim,
-                  float* out) noexcept {
-  std::fill_n(out, head_dim, 0.0f);
-  const std::size_t row_bytes = *dtype_bytes(type, 1, head_dim);
-  for (std::size_t i = 0; i < count; ++i) {
-    for (std::size_t d = 0; d < head_dim; ++d) {
-      float value;
-      expand<type>(v + i * row_bytes + d * row_bytes / head_dim, 1, &value);
-      out[d] = std::fma(p[i], value, out[d]);
-    }
-  }
-}
-
-void merge(float* a, float fa, const float* b, float fb, std::size_t n) noexcept {
-  for (std::size_t i = 0; i < n; ++i) a[i] = a[i] * fa + b[i] * fb;
-}
-
-void divide(const float* a, float by, std::size_t n, float* out) noexcept {
-  for (std::size_t i = 0; i < n; ++i) out[i] = a[i] / by;
 }
 
 // --- Ceilings.
@@ -315,11 +239,15 @@ constinit const KernelTable kScalar{
     .relu2_mul = relu2_mul,
     .add = add,
     .rope = rope,
-    .to_f16 = to_f16,
-    .softmax_block = softmax_block,
-    .weighted_sum = {weighted_sum<DType::kF32>, weighted_sum<DType::kF16>},
-    .merge = merge,
-    .divide = divide,
+    .to_f16 = scalar_attention::to_f16,
+    .keys_dot = {scalar_attention::keys_dot<0>, scalar_attention::keys_dot<1>,
+                 scalar_attention::keys_dot<2>, scalar_attention::keys_dot<3>},
+    .softmax_rows = scalar_attention::softmax_rows,
+    .fold_rows = scalar_attention::fold_rows,
+    .values_sum = {scalar_attention::values_sum<0>, scalar_attention::values_sum<1>,
+                   scalar_attention::values_sum<2>, scalar_attention::values_sum<3>},
+    .merge = scalar_attention::merge,
+    .divide = scalar_attention::divide,
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 4,

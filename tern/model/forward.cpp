@@ -3,7 +3,6 @@
 #include "tern/model/forward.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "tern/base/error.h"
@@ -15,7 +14,7 @@
 namespace tern::model {
 
 Forward::Forward(const Model& model, ThreadPool& pool, std::size_t max_tokens)
-    : model_(model), pool_(pool), max_tokens_(max_tokens), block_tables_(2 * pool.size()) {
+    : model_(model), pool_(pool), max_tokens_(max_tokens), attention_(model, pool, max_tokens) {
   const arch::ModelConfig& c = model.config();
   rows_.reserve(max_tokens);
   x_.resize(max_tokens * c.hidden);
@@ -28,7 +27,6 @@ Forward::Forward(const Model& model, ThreadPool& pool, std::size_t max_tokens)
   gate_.resize(max_tokens * c.ffn);
   up_.resize(max_tokens * c.ffn);
   hidden_.resize(max_tokens * c.hidden);
-  for (auto& table : block_tables_) table.reserve(model.context() / kernels::kKvBlock + 1);
 }
 
 std::span<const float> Forward::run(const Batch& batch, Trace* trace) {
@@ -81,6 +79,8 @@ void Forward::place(const Batch& batch) {
     }
   }
   tokens_ = rows_.size();
+  attention_.begin();
+  for (const BatchItem& item : batch) attention_.add(*item.session, item.tokens.size());
 }
 
 void Forward::embed(const Batch& batch) {
@@ -122,7 +122,7 @@ void Forward::attention_block(std::size_t layer) {
   rotate_and_store(layer);
   show("q_rope", q_.data(), c.q_width());
   show("k_rope", k_.data(), c.kv_width());
-  attend(layer);  // attn: T x Q
+  attention_.run(layer, q_.data(), attn_.data());  // attn: T x Q
   show("attn", attn_.data(), c.q_width());
   if (c.sub_norms) {
     norm(attn_.data(), w.attn_sub_norm, c.q_width(), attn_.data());
@@ -151,39 +151,10 @@ void Forward::rotate_and_store(std::size_t layer) {
       const std::uint32_t block = session->blocks()[position / kernels::kKvBlock];
       const std::size_t slot = position % kernels::kKvBlock;
       for (std::size_t h = 0; h < c.kv_heads; ++h) {
-        kernels::kv_store(table, cache.k_type(), k + h * c.head_dim, c.head_dim,
-                          cache.keys(block, layer, h), slot);
-        kernels::kv_store(table, cache.v_type(), v + h * c.head_dim, c.head_dim,
-                          cache.values(block, layer, h), slot);
-      }
-    }
-  });
-}
-
-// Each (token, head) is one task; tasks are dealt out in turn, because later tokens see more keys.
-void Forward::attend(std::size_t layer) {
-  const arch::ModelConfig& c = model_.config();
-  const float scale = 1.0f / std::sqrt(static_cast<float>(c.head_dim));
-  const std::size_t group = c.heads / c.kv_heads;  // Query heads per KV head.
-  pool_.run([&](std::size_t worker) {
-    auto& k_blocks = block_tables_[2 * worker];
-    auto& v_blocks = block_tables_[2 * worker + 1];
-    for (std::size_t task = worker; task < tokens_ * c.kv_heads; task += pool_.size()) {
-      const std::size_t t = task / c.kv_heads;
-      const std::size_t kv_head = task % c.kv_heads;
-      const auto [session, position] = rows_[t];
-      KvPool& cache = session->pool();
-      k_blocks.clear();
-      v_blocks.clear();
-      for (std::size_t b = 0; b <= position / kernels::kKvBlock; ++b) {
-        k_blocks.push_back(cache.keys(session->blocks()[b], layer, kv_head));
-        v_blocks.push_back(cache.values(session->blocks()[b], layer, kv_head));
-      }
-      for (std::size_t h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-        const std::size_t at = t * c.q_width() + h * c.head_dim;
-        kernels::attention(model_.kernels(), q_.data() + at, c.head_dim, scale, k_blocks,
-                           cache.k_type(), v_blocks, cache.v_type(), position + 1,
-                           attn_.data() + at);
+        kernels::kv_store_key(table, cache.k_type(), k + h * c.head_dim, c.head_dim,
+                              cache.keys(block, layer, h), slot);
+        kernels::kv_store_value(table, cache.v_type(), v + h * c.head_dim, c.head_dim,
+                                cache.values(block, layer, h), slot);
       }
     }
   });

@@ -9,6 +9,7 @@
 
 #include "tern/base/thread_pool.h"
 #include "tern/kernels/quantize.h"
+#include "tern/model/attention_tasks.h"
 #include "tern/model/kv_pool.h"
 #include "tern/model/model.h"
 #include "tern/model/trace.h"
@@ -51,7 +52,6 @@ class Forward {
   void embed(const Batch& batch);
   void attention_block(std::size_t layer);
   void rotate_and_store(std::size_t layer);
-  void attend(std::size_t layer);
   void ffn_block(std::size_t layer);
   std::span<const float> finish(const Batch& batch);
 
@@ -75,7 +75,7 @@ class Forward {
   std::size_t input_cols_ = 0;
   std::string input_name_;
   bool quantized_ = false;
-  std::vector<std::vector<const std::byte*>> block_tables_;  // Per worker.
+  AttentionTasks attention_;
   Trace* trace_ = nullptr;
   std::string prefix_;  // "layers.3." while tracing.
 };

@@ -11,10 +11,9 @@ KvPool::KvPool(const arch::ModelConfig& config, std::size_t positions, kernels::
                kernels::KvType v_type)
     : k_type_(k_type),
       v_type_(v_type),
-      kv_heads_(config.kv_heads),
       blocks_((positions + kernels::kKvBlock - 1) / kernels::kKvBlock),
-      k_head_bytes_(kernels::kKvBlock * config.head_dim * kernels::kv_type_bytes(k_type)),
-      v_head_bytes_(kernels::kKvBlock * config.head_dim * kernels::kv_type_bytes(v_type)),
+      k_head_bytes_(kernels::kv_key_bytes(k_type, config.head_dim)),
+      v_head_bytes_(kernels::kv_value_bytes(v_type, config.head_dim)),
       layer_bytes_(config.kv_heads * (k_head_bytes_ + v_head_bytes_)),
       block_bytes_(config.layers * layer_bytes_),
       data_(blocks_ * block_bytes_) {

@@ -29,18 +29,18 @@ class KvPool {
   std::uint32_t take();  // A free block. Throws Error(kLimit) where there is none.
   void give_back(std::uint32_t block) noexcept;
 
-  // 64 positions of one layer and one KV head, position-major: see kernels/attention.h.
+  // 64 positions of one layer and one KV head: see kernels/attention.h.
   std::byte* keys(std::uint32_t block, std::size_t layer, std::size_t kv_head) noexcept {
-    return data_.data() + block * block_bytes_ + layer * layer_bytes_ + kv_head * k_head_bytes_;
+    return data_.data() + block * block_bytes_ + layer * layer_bytes_ +
+           kv_head * (k_head_bytes_ + v_head_bytes_);
   }
   std::byte* values(std::uint32_t block, std::size_t layer, std::size_t kv_head) noexcept {
-    return data_.data() + block * block_bytes_ + layer * layer_bytes_ + kv_heads_ * k_head_bytes_ +
-           kv_head * v_head_bytes_;
+    return keys(block, layer, kv_head) + k_head_bytes_;
   }
 
  private:
   kernels::KvType k_type_, v_type_;
-  std::size_t kv_heads_, blocks_, k_head_bytes_, v_head_bytes_, layer_bytes_, block_bytes_;
+  std::size_t blocks_, k_head_bytes_, v_head_bytes_, layer_bytes_, block_bytes_;
   AlignedBuffer data_;
   std::mutex mutex_;
   std::vector<std::uint32_t> free_;

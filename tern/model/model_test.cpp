@@ -214,6 +214,84 @@ TEST(TraceOfMixedScales, ShowsTheActivationsOfTheFirstTernaryMatrix) {
   }
 }
 
+// One layer of random weights in full precision, of a context that has several spans.
+class RandomLayer final : public checkpoint::Checkpoint {
+ public:
+  RandomLayer() {
+    config_.hidden = config_.ffn = 64;
+    config_.layers = 2;
+    config_.heads = 4;
+    config_.kv_heads = 2;
+    config_.head_dim = 32;
+    config_.vocab = 64;
+    config_.context = 1200;
+    config_.tied_head = true;
+  }
+  std::string_view format() const noexcept override { return "test"; }
+  std::vector<checkpoint::TensorInfo> tensors() const override { return {}; }
+  std::vector<float> vector(arch::TensorRole role, std::size_t) const override {
+    using arch::TensorRole;
+    const bool norm = role == TensorRole::kAttnNorm || role == TensorRole::kFfnNorm ||
+                      role == TensorRole::kOutputNorm;
+    return norm ? std::vector<float>(64, 1.0f) : std::vector<float>();
+  }
+  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool&) const override {
+    using arch::TensorRole;
+    DenseMatrix m;
+    m.type = DType::kF32;
+    m.rows = role == TensorRole::kQ                             ? config_.q_width()
+             : role == TensorRole::kK || role == TensorRole::kV ? config_.kv_width()
+                                                                : 64;
+    m.cols = role == TensorRole::kO ? config_.q_width() : 64;
+    m.owned = AlignedBuffer(m.rows * m.cols * sizeof(float));
+    std::uint32_t state = static_cast<std::uint32_t>(role) * 7 + static_cast<std::uint32_t>(layer);
+    for (float& v : m.owned.as<float>()) {
+      state = state * 1664525u + 1013904223u;
+      v = static_cast<float>(static_cast<std::int32_t>(state)) * 0x1p-33f;
+    }
+    m.bytes = {m.owned.data(), m.owned.size()};
+    return m;
+  }
+};
+
+// 1100 tokens are three spans: a prompt at once, in pieces, and continued token by token, by
+// threads that share spans and by one that does not.
+TEST(LongTexts, SameBitsHoweverTheyAreCut) {
+  std::vector<std::uint32_t> text;
+  for (std::uint32_t i = 0; i < 1100; ++i) text.push_back(i * i % 61);
+  const std::span<const std::uint32_t> tokens(text);
+  for (const kernels::KvType type : {kernels::KvType::kF32, kernels::KvType::kF16,
+                                     kernels::KvType::kInt8, kernels::KvType::kInt4}) {
+    std::vector<float> want;
+    for (const std::size_t threads : {1u, 2u, 5u}) {
+      ThreadPool pool(threads);
+      const Model model(std::make_shared<RandomLayer>(), kernels::choose_table(""), 1200, pool);
+      KvPool cache(model.config(), 4 * 1200, type, type);
+      Forward forward(model, pool, 1100);
+      const auto last = [&](std::size_t at_once) {
+        Session session(cache);
+        std::vector<float> out;
+        const std::size_t start = 1100 - 20;
+        forward.run({{&session, tokens.subspan(0, start), start}});
+        for (std::size_t at = start; at < 1100; at += at_once) {
+          const auto hidden = forward.run({{&session, tokens.subspan(at, at_once), 0}});
+          out.insert(out.end(), hidden.begin(), hidden.end());
+        }
+        return out;
+      };
+      Session whole(cache);
+      const auto hidden = forward.run({{&whole, tokens, 1100 - 20}});
+      if (want.empty()) want.assign(hidden.begin(), hidden.end());
+      ASSERT_EQ(want.size(), 20 * model.config().hidden);
+      EXPECT_EQ(std::memcmp(hidden.data(), want.data(), want.size() * 4), 0) << threads;
+      for (const std::size_t at_once : {1u, 5u, 20u}) {
+        EXPECT_EQ(std::memcmp(last(at_once).data(), want.data(), want.size() * 4), 0)
+            << threads << " threads, " << at_once << " at once";
+      }
+    }
+  }
+}
+
 // Llama 3.1's published scaling at its published settings: short wavelengths kept, long ones
 // divided by 8, and in between the values that its formula gives (computed by hand for i = 30).
 TEST(RopeFrequencies, Llama3Scaling) {
