@@ -190,6 +190,20 @@ TEST(ThreadPool, IdleWorkersSleep) {
   EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 20);
 }
 
+TEST(System, PeakMemoryStartsAgain) {
+  {
+    const std::vector<char> much(std::size_t{64} << 20, 1);
+  }
+  const std::uint64_t high = peak_resident_bytes();
+  reset_peak_resident();
+  const std::uint64_t low = peak_resident_bytes();
+  EXPECT_GT(low, 0u);
+  EXPECT_LE(low, high);
+#ifndef TERN_SANITIZED
+  EXPECT_LT(low, high - (std::size_t{32} << 20));
+#endif
+}
+
 TEST(Json, RefusesWhatItCannotTrust) {
   EXPECT_EQ(json_uint(parse_json(std::string_view("{\"a\":3}"), "x"), "a", "x"), 3u);
   EXPECT_EQ(json_uint(parse_json(std::string_view("{\"a\":null}"), "x"), "a", "x"), std::nullopt);

@@ -17,14 +17,6 @@ constexpr int kSpins = 4000;  // Pauses, about 100 microseconds.
 constexpr int kCrowdedSpins = 20;
 constexpr int kYields = 20;  // Of a worker, between spinning and sleeping.
 
-void pause_cpu() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
-
 }  // namespace
 
 ThreadPool::ThreadPool(std::size_t threads)

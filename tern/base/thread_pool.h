@@ -15,6 +15,15 @@
 
 namespace tern {
 
+// Tells the CPU that this thread spins.
+inline void pause_cpu() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
 // A borrowed callable: no allocation, valid only while the callable lives.
 template <typename Signature>
 class FunctionRef;
