@@ -2,6 +2,7 @@
 #include "tern/kernels/machine_ceilings.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <thread>
@@ -14,12 +15,19 @@ namespace tern::kernels {
 namespace {
 
 constexpr std::size_t kStretch = 4 * 256;  // Four streams of read_xor's unit.
-constexpr std::size_t kPrefetch = 8192;    // Bytes ahead.
 constexpr double kStepSeconds = 0.005;     // One timing of the arithmetic.
 constexpr int kPasses = 4;                 // Of the arithmetic.
 constexpr std::uint64_t kMeetings = 32;    // One timing of the barriers,
 constexpr double kMeetingsSeconds = 0.01;  // timed again and again for this long.
 constexpr int kSpins = 1000;               // Before a waiting thread makes way.
+
+// Each of these was the fastest on some machine at some moment.
+struct ReadLoop {
+  std::size_t streams, ahead;  // See KernelTable::read_xor.
+};
+constexpr std::array kReadLoops{ReadLoop{1, 0},    ReadLoop{2, 0},    ReadLoop{4, 0},
+                                ReadLoop{2, 1024}, ReadLoop{4, 1024}, ReadLoop{1, 8192},
+                                ReadLoop{2, 8192}};
 
 double timed(const auto& work) {
   const double begin = monotonic_seconds();
@@ -90,13 +98,11 @@ double CeilingProbe::read_bandwidth() {
   const auto* data = buffer_.as<std::uint8_t>().data();
   std::atomic<std::uint64_t> sink{0};
   double best = 1e300;
-  for (const std::size_t streams : {1u, 2u, 4u}) {
-    for (const std::size_t ahead : {std::size_t{0}, kPrefetch}) {
-      const auto step = [&](std::size_t worker) {
-        sink ^= table_.read_xor(data + worker * each_, each_ / streams, streams, ahead);
-      };
-      best = std::min(best, timed([&] { pool_.run(step); }));
-    }
+  for (const auto [streams, ahead] : kReadLoops) {
+    const auto step = [&](std::size_t worker) {
+      sink ^= table_.read_xor(data + worker * each_, each_ / streams, streams, ahead);
+    };
+    best = std::min(best, timed([&] { pool_.run(step); }));
   }
   return static_cast<double>(buffer_.size()) / best;
 }

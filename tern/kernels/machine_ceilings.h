@@ -32,9 +32,9 @@ class CeilingProbe {
   // Keeps a buffer of about `bytes`. Throws Error(kLimit) when there is no memory for it.
   CeilingProbe(const KernelTable& table, ThreadPool& pool, std::size_t bytes = kBytes);
 
-  // Reading is the best of six loops, each thread its own part: 1, 2 and 4 streams, with software
-  // prefetch and without; which one wins differs from machine to machine. Arithmetic is the
-  // table's fastest dot product. Takes about a tenth of a second.
+  // Reading is the best of several loops, each thread its own part: 1, 2 and 4 streams, with
+  // software prefetch and without; which one wins differs from machine to machine. Arithmetic is
+  // the table's fastest dot product. Takes about a tenth of a second.
   Ceilings measure();
 
  private:
