@@ -296,8 +296,7 @@ class Commands(unittest.TestCase):
             self.assertNotIn("peer", row)
         load = result["load"]
         self.assertEqual((load["threads"], load["page_cache"], len(load["samples"])), (2, True, 2))
-        # A prompt that fills the context of 96 positions but one, and a token.
-        self.assertEqual(load["kv_bytes"], 96 * kv)
+        self.assertEqual(load["kv_bytes"], (64 + 1) * kv)
         self.assertGreater(load["weight_bytes"], per_token - 1)
         self.assertGreater(load["peak_resident_bytes"], load["weight_bytes"])
         self.assertEqual([p["test"] for p in result["profiles"]], tests * 2)
@@ -326,6 +325,19 @@ class Commands(unittest.TestCase):
         # An instruction set that is named is the one that is timed.
         self.assertEqual(self.json(*bench, "-o", "json", env={"TERN_ISA": "scalar"})["kernels"],
                          "scalar")
+
+    def test_bench_stands_beside_peers(self):
+        bench = ("bench", "--shape", "bitnet-700m", "-p", 0, "-n", "128,1", "-r", 1, "-t", 2)
+        result = self.json(*bench, "-o", "json")
+        self.assertEqual(result["shape"], "bitnet-700m")
+        self.assertIn("ik_llama.cpp", result["peers_source"])
+        known, unknown = result["results"]
+        peer = known["peer"]
+        self.assertEqual((peer["engine"], peer["tokens_per_second"]), ("ik_llama.cpp", 111))
+        scaled = 111 * known["read_bytes_per_second"] / 46e9
+        self.assertAlmostEqual(peer["scaled"] / scaled, 1, 9)
+        self.assertAlmostEqual(peer["ratio"] * scaled / known["tokens_per_second"], 1, 9)
+        self.assertNotIn("peer", unknown)  # Nobody was measured at one token.
 
     def test_bench_refuses(self):
         self.fails(2, ["-p 0", "-npl"], "bench", self.model, "-p", 0, "-n", 0)

@@ -1,6 +1,7 @@
 // Loading as `tern bench` measures it, and the check that comes before any speed.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -27,6 +28,9 @@ std::vector<fs::path> files_of(const fs::path& path) {
   return files;
 }
 
+// A longer prompt would take longer, but no more memory than the KV cache of its positions.
+constexpr std::size_t kMemoryPrompt = 64;
+
 // Brings the files into the page cache, where they and the loaded model fit into memory.
 bool read_once(const std::vector<fs::path>& files) {
   std::uint64_t total = 0;
@@ -49,10 +53,11 @@ void measure_memory(const model::Model& model, const BenchOptions& o, ThreadPool
   model::Session session(cache);
   model::Forward forward(model, pool, batch);
   std::vector<float> logits(model.config().vocab);
-  const std::vector<std::uint32_t> ids(batch, 1);
-  const std::size_t prompt = std::max<std::size_t>(1, std::min(batch, model.context() - 1));
+  const std::size_t prompt =
+      std::max<std::size_t>(1, std::min({batch, kMemoryPrompt, model.context() - 1}));
+  const std::vector<std::uint32_t> ids(prompt, 1);
   const model::Head head(model);
-  head.logits(forward.run({{&session, std::span(ids).first(prompt), prompt - 1}}), logits, pool);
+  head.logits(forward.run({{&session, ids, prompt - 1}}), logits, pool);
   if (model.context() > prompt) {
     head.logits(forward.run({{&session, std::span(ids).first(1), 0}}), logits, pool);
   }
