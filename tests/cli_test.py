@@ -257,13 +257,99 @@ class Commands(unittest.TestCase):
         out = self.folder / "tiny.gguf"
         self.output("synth", "--shape", "tiny", out)
         self.assertEqual(tern("verify", out).returncode, 0)
-        result = self.json("bench", out, "-p", 8, "-n", 4, "-r", 1, "-t", "1,2", "-o", "json")
-        self.assertEqual([(r["test"], r["threads"]) for r in result["results"]],
-                         [("pp8", 1), ("tg4", 1), ("pp8", 2), ("tg4", 2)])
-        self.assertGreater(result["results"][0]["read_bytes_per_second"], 0)
         self.assertIn("| tg4", self.output("bench", "--shape", "tiny", "-p", 0, "-n", 4, "-r", 1))
         self.fails(2, ["--shape"], "bench", out, "--shape", "tiny")
         self.fails(2, ["huge", "bitnet-2b4t"], "synth", "--shape", "huge", self.folder / "x.gguf")
+
+    def test_bench_rows(self):
+        out = self.folder / "bench.gguf"
+        self.output("synth", "--shape", "tiny", out)
+        result = self.json("bench", out, "-p", "8,0", "-n", 4, "-d", "70,0", "-npl", 3, "-r", 2,
+                           "-t", "1,2", "-o", "json", "--profile")
+        tests = ["pp8", "tg4", "pp8 @ d70", "tg4 @ d70", "npl3"]
+        rows = result["results"]
+        self.assertEqual([(r["test"], r["threads"]) for r in rows],
+                         [(t, n) for n in (1, 2) for t in tests])
+        per_token = result["bytes_per_token"]
+        macs = result["ternary_macs_per_token"]
+        kv = 2 * 2 * 256 * 2  # Bytes of a position: layers, keys and values, 2 heads of 128, f16.
+        costs = {"pp8": (per_token + 8 * kv, 8 * macs),
+                 "tg4": (4 * per_token + (1 + 2 + 3 + 4) * kv, 4 * (macs + 512 * 512)),
+                 "pp8 @ d70": (per_token + 78 * kv, 8 * macs),
+                 "tg4 @ d70": (4 * per_token + (71 + 72 + 73 + 74) * kv, 4 * (macs + 512 * 512)),
+                 "npl3": (32 * per_token + 3 * kv * sum(range(65, 97)),
+                          3 * 32 * (macs + 512 * 512))}
+        for row in rows:
+            self.assertEqual((row["bytes"], row["macs"]), costs[row["test"]], row["test"])
+            samples, tokens = row["samples"], {"p": 8, "t": 4, "n": 96}[row["test"][0]]
+            self.assertEqual(len(samples), 2)
+            self.assertAlmostEqual(row["tokens_per_second"], sum(samples) / 2, 3)
+            self.assertEqual(row["barrier_seconds"] > 0, row["threads"] > 1)
+            self.assertEqual(row["pool_run_seconds"] > 0, row["threads"] > 1)
+            # The shares are those of time and ceilings: near the means', as both drift.
+            for share, cost, ceiling in (("read_share", row["bytes"], "read_bytes_per_second"),
+                                         ("int8_share", row["macs"], "int8_macs_per_second")):
+                about = cost / tokens * row["tokens_per_second"] / row[ceiling]
+                self.assertTrue(about / 4 < row[share] < about * 4, (row, about))
+            main = "read_share" if row["test"].startswith("tg") else "int8_share"
+            self.assertEqual(row["share_of_ceiling"], row[main])
+            self.assertNotIn("peer", row)
+        load = result["load"]
+        self.assertEqual((load["threads"], load["page_cache"], len(load["samples"])), (2, True, 2))
+        self.assertEqual(load["kv_bytes"], (64 + 1) * kv)
+        self.assertGreater(load["weight_bytes"], per_token - 1)
+        self.assertGreater(load["peak_resident_bytes"], load["weight_bytes"])
+        self.assertEqual([p["test"] for p in result["profiles"]], tests * 2)
+        for profile in result["profiles"]:
+            *parts, whole = profile["per_token"]
+            self.assertEqual(whole["name"], "all")
+            for figure in ("seconds", "share", "bytes", "macs", "floor_seconds"):
+                self.assertAlmostEqual(whole[figure] / sum(p[figure] for p in parts), 1, 6)
+            self.assertLess({"norm", "quantize", "qkv", "attention", "o", "gate_up", "down", "head"},
+                            {p["name"] for p in parts})
+
+    def test_bench_outputs(self):
+        bench = ("bench", self.model, "-p", 4, "-n", 2, "-r", 1, "-t", 2)
+        text = self.output(*bench, "-d", 3, "-npl", "1,2", "--profile")
+        for word in ("| pp4 @ d3 ", "| tg2 @ d3 ", "| npl1 ", "| npl2 ", "| barrier ns |",
+                     "Loading took", "| gate_up ", "times the floor", "± "):
+            self.assertIn(word, text)
+        self.assertNotIn("Peers", text)
+        header, *lines = self.output(*bench, "-o", "csv", "-npl", 2).splitlines()
+        names = header.split(",")
+        rows = [dict(zip(names, line.split(","), strict=True)) for line in lines]
+        self.assertEqual([r["test"] for r in rows], ["pp4", "tg2", "npl2"])
+        for row in rows:
+            self.assertEqual((row["threads"], row["peer"]), ("2", ""))
+            self.assertGreater(float(row["read_gb_s"]), 0)
+        # An instruction set that is named is the one that is timed.
+        self.assertEqual(self.json(*bench, "-o", "json", env={"TERN_ISA": "scalar"})["kernels"],
+                         "scalar")
+
+    def test_bench_stands_beside_peers(self):
+        bench = ("bench", "--shape", "bitnet-700m", "-p", 0, "-n", "128,1", "-r", 1, "-t", 2)
+        result = self.json(*bench, "-o", "json")
+        self.assertEqual(result["shape"], "bitnet-700m")
+        self.assertIn("ik_llama.cpp", result["peers_source"])
+        known, unknown = result["results"]
+        peer = known["peer"]
+        self.assertEqual((peer["engine"], peer["tokens_per_second"]), ("ik_llama.cpp", 111))
+        scaled = 111 * known["read_bytes_per_second"] / 46e9
+        self.assertAlmostEqual(peer["scaled"] / scaled, 1, 9)
+        self.assertAlmostEqual(peer["ratio"] * scaled / known["tokens_per_second"], 1, 9)
+        self.assertNotIn("peer", unknown)  # Nobody was measured at one token.
+
+    def test_bench_refuses(self):
+        self.fails(2, ["-p 0", "-npl"], "bench", self.model, "-p", 0, "-n", 0)
+        self.fails(2, ["--profile", "csv"], "bench", self.model, "--profile", "-o", "csv")
+        self.fails(2, ["f64"], "bench", self.model, "-ctk", "f64")
+        self.fails(2, ["--n-prompt", "x"], "bench", self.model, "-p", "4,x")
+        self.fails(2, ["--n-depth", "-1"], "bench", self.model, "-d=-1")
+        self.fails(2, ["--threads", "0"], "bench", self.model, "-t", 0)
+        self.fails(2, ["--output", "xml"], "bench", self.model, "-o", "xml")
+        self.fails(1, ["context of", "positions"], "bench", self.model, "-d", 1 << 20)
+        self.fails(1, ["missing.gguf"], "bench", "missing.gguf")
+        self.fails(2, ["huge", "bitnet-2b4t"], "bench", "--shape", "huge")
 
 
 if __name__ == "__main__":

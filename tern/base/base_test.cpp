@@ -4,12 +4,15 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <filesystem>
 #include <memory>
 #include <numeric>
+#include <thread>
 
 #include "tern/base/aligned_buffer.h"
 #include "tern/base/atomic_file.h"
@@ -154,6 +157,51 @@ TEST(ThreadPool, RethrowsAndGoesOn) {
   pool.run([&](std::size_t) { ++calls; });
   EXPECT_EQ(calls, 3);
   EXPECT_THROW(ThreadPool(0), Error);
+}
+
+TEST(ThreadPool, MoreThreadsThanCpusMakeWay) {
+  ThreadPool pool(4 * default_threads() + 1);
+  std::atomic<std::size_t> calls = 0;
+  const double start = monotonic_seconds();
+  for (int round = 0; round < 100; ++round) pool.run([&](std::size_t) { ++calls; });
+  EXPECT_EQ(calls, 100 * pool.size());
+  EXPECT_LT(monotonic_seconds() - start, 5);
+}
+
+// Steps at once, after the workers made way, and after they went to sleep.
+TEST(ThreadPool, SeesStepsAfterAnyPause) {
+  ThreadPool pool(3);
+  std::size_t expected = 0;
+  std::atomic<std::size_t> calls = 0;
+  for (int round = 0; round < 60; ++round) {
+    std::this_thread::sleep_for(std::chrono::microseconds(round * 10));
+    pool.run([&](std::size_t) { ++calls; });
+    expected += pool.size();
+    ASSERT_EQ(calls, expected);
+  }
+}
+
+TEST(ThreadPool, IdleWorkersSleep) {
+  ThreadPool pool(2);
+  pool.run([](std::size_t) {});
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  const std::clock_t before = std::clock();  // CPU time of all threads.
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  EXPECT_LT(std::clock() - before, CLOCKS_PER_SEC / 20);
+}
+
+TEST(System, PeakMemoryStartsAgain) {
+  {
+    const std::vector<char> much(std::size_t{64} << 20, 1);
+  }
+  const std::uint64_t high = peak_resident_bytes();
+  reset_peak_resident();
+  const std::uint64_t low = peak_resident_bytes();
+  EXPECT_GT(low, 0u);
+  EXPECT_LE(low, high);
+#ifndef TERN_SANITIZED
+  EXPECT_LT(low, high - (std::size_t{32} << 20));
+#endif
 }
 
 TEST(Json, RefusesWhatItCannotTrust) {

@@ -1,6 +1,7 @@
 // Linux on x86-64 and aarch64.
 #include "tern/base/system.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -118,6 +119,13 @@ std::uint64_t peak_resident_bytes() noexcept {
   struct rusage usage{};
   if (::getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+void reset_peak_resident() noexcept {
+  const int file = ::open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+  if (file < 0) return;
+  [[maybe_unused]] const auto written = ::write(file, "5", 1);
+  ::close(file);
 }
 
 std::string host_name() {

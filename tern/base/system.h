@@ -27,6 +27,9 @@ const CpuFeatures& cpu_features() noexcept;
 std::string cpu_model();                   // "AMD EPYC ...", or "unknown".
 std::uint64_t physical_memory() noexcept;  // Bytes; 0 where it cannot be told.
 std::uint64_t peak_resident_bytes() noexcept;
+// From now on the peak is that of what is resident now and later; does nothing where the system
+// cannot.
+void reset_peak_resident() noexcept;
 std::string host_name();  // "unknown" where it cannot be told.
 std::uint64_t process_id() noexcept;
 

@@ -1,4 +1,4 @@
-// Workers spin for about 100 microseconds on a generation counter, then sleep on a condition.
+// Workers spin on the published epoch, then make way, then sleep on a condition.
 #include "tern/base/thread_pool.h"
 
 #include <sched.h>
@@ -13,19 +13,15 @@
 namespace tern {
 namespace {
 
-constexpr int kSpins = 4000;
-
-void pause_cpu() noexcept {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
+constexpr int kSpins = 4000;  // Pauses, about 100 microseconds.
+constexpr int kCrowdedSpins = 20;
+constexpr int kYields = 20;  // Of a worker, between spinning and sleeping.
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::size_t threads) {
+ThreadPool::ThreadPool(std::size_t threads)
+    : done_(threads > 0 ? threads - 1 : 0),
+      spins_(threads > default_threads() ? kCrowdedSpins : kSpins) {
   if (threads == 0) {
     throw Error(ErrorCode::kBadArgument, "thread count 0 found where at least 1 was expected");
   }
@@ -46,19 +42,26 @@ ThreadPool::ThreadPool(std::size_t threads) {
 ThreadPool::~ThreadPool() { stop(); }
 
 void ThreadPool::stop() noexcept {
-  {
-    const std::lock_guard lock(mutex_);
-    stop_ = true;
-    ++generation_;
-  }
-  wake_.notify_all();
+  publish(std::nullopt);
   for (std::thread& thread : threads_) thread.join();
   threads_.clear();
 }
 
-void ThreadPool::call(std::size_t worker) noexcept {
+void ThreadPool::publish(std::optional<FunctionRef<void(std::size_t)>> step) noexcept {
+  published_.step = step;
+  // Sequentially consistent, as the two in work(): a worker counts itself asleep before it looks at
+  // the epoch a last time, so either it sees the new epoch or it is seen here.
+  published_.epoch.store(published_.epoch.load(std::memory_order_relaxed) + 1);
+  if (asleep_.load() == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+  }
+  wake_.notify_all();
+}
+
+void ThreadPool::call(const FunctionRef<void(std::size_t)>& step, std::size_t worker) noexcept {
   try {
-    (*step_)(worker);
+    step(worker);
   } catch (...) {
     const std::lock_guard lock(mutex_);
     if (!error_) error_ = std::current_exception();
@@ -67,42 +70,38 @@ void ThreadPool::call(std::size_t worker) noexcept {
 
 void ThreadPool::run(FunctionRef<void(std::size_t)> step) {
   if (threads_.empty()) return step(0);
-  step_ = &step;
-  pending_.store(threads_.size(), std::memory_order_relaxed);
-  generation_.fetch_add(1);
-  // A worker counts itself asleep before it looks at the generation a last time (work()), so either
-  // it sees the new generation or it is seen here.
-  if (asleep_.load() > 0) {
-    {
-      const std::lock_guard lock(mutex_);
-    }
-    wake_.notify_all();
-  }
-  call(0);
-  for (int spins = 0; pending_.load(std::memory_order_acquire) > 0; ++spins) {
-    if (spins < kSpins) {
-      pause_cpu();
-    } else {
-      std::this_thread::yield();  // More threads than CPUs: let the others run.
+  publish(step);
+  const std::uint64_t epoch = published_.epoch.load(std::memory_order_relaxed);
+  call(step, 0);
+  int spins = 0;
+  for (const Done& done : done_) {
+    while (done.epoch.load(std::memory_order_acquire) != epoch) {
+      if (spins++ < spins_) {
+        pause_cpu();
+      } else {
+        std::this_thread::yield();
+      }
     }
   }
   if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void ThreadPool::work(std::size_t worker) {
-  std::size_t seen = 0;
+  std::uint64_t seen = 0;
+  const auto waits = [&] { return published_.epoch.load(std::memory_order_acquire) == seen; };
   for (;;) {
-    for (int spins = 0; generation_.load() == seen && spins < kSpins; ++spins) pause_cpu();
-    if (generation_.load() == seen) {
+    for (int spins = 0; waits() && spins < spins_; ++spins) pause_cpu();
+    for (int yields = 0; waits() && yields < kYields; ++yields) std::this_thread::yield();
+    if (waits()) {
       std::unique_lock lock(mutex_);
       asleep_.fetch_add(1);
-      wake_.wait(lock, [&] { return generation_.load() != seen; });
+      wake_.wait(lock, [&] { return published_.epoch.load() != seen; });
       asleep_.fetch_sub(1);
     }
     ++seen;
-    if (stop_) return;
-    call(worker);
-    pending_.fetch_sub(1, std::memory_order_release);
+    if (!published_.step) return;
+    call(*published_.step, worker);
+    done_[worker - 1].epoch.store(seen, std::memory_order_release);
   }
 }
 

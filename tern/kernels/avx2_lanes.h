@@ -196,10 +196,6 @@ void q6k_codes(const std::uint8_t* p, std::int8_t* codes) {
 __m256i load256(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 void store256(void* p, __m256i v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
 
-void prefetch(const void* p) {
-  _mm_prefetch(static_cast<const char*>(p) + kPrefetchBytes, _MM_HINT_T0);
-}
-
 // Adds the pairs of 16-bit lanes of `v` into the 32-bit lanes of `sum`.
 __m256i widen_add(__m256i sum, __m256i v) {
   return _mm256_add_epi32(sum, _mm256_madd_epi16(v, _mm256_set1_epi16(1)));
@@ -272,14 +268,18 @@ void field_sums(const std::int8_t* q, std::size_t fields, std::int32_t* sums) no
   }
 }
 
-std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes) noexcept {
+std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes, std::size_t streams,
+                       std::size_t ahead) noexcept {
   __m256i sum[4];
   for (__m256i& s : sum) s = _mm256_setzero_si256();
-  for (std::size_t i = 0; i + 128 <= bytes; i += 128) {
-    prefetch(p + i);
-    prefetch(p + i + 64);
+  const std::uint8_t* from[4];  // Loads j, j + streams, ... belong to one stretch.
+  for (std::size_t j = 0; j < 4; ++j) from[j] = p + j % streams * bytes + j / streams * 64;
+  const std::size_t step = 256 / streams;
+  for (std::size_t i = 0; i + step <= bytes; i += step) {
     for (std::size_t j = 0; j < 4; ++j) {
-      sum[j] = _mm256_xor_si256(sum[j], load256(p + i + 32 * j));
+      if (ahead != 0) _mm_prefetch(reinterpret_cast<const char*>(from[j] + i + ahead), _MM_HINT_T0);
+      sum[j] = _mm256_xor_si256(sum[j], load256(from[j] + i));
+      sum[j] = _mm256_xor_si256(sum[j], load256(from[j] + i + 32));
     }
   }
   const __m256i all =

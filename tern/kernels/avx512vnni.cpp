@@ -336,13 +336,17 @@ void field_sums(const std::int8_t* q, std::size_t fields, std::int32_t* sums) no
   }
 }
 
-std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes) noexcept {
+std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes, std::size_t streams,
+                       std::size_t ahead) noexcept {
   __m512i sum[4];
   for (__m512i& s : sum) s = _mm512_setzero_si512();
-  for (std::size_t i = 0; i + 256 <= bytes; i += 256) {
+  const std::uint8_t* from[4];  // Loads j, j + streams, ... belong to one stretch.
+  for (std::size_t j = 0; j < 4; ++j) from[j] = p + j % streams * bytes + j / streams * 64;
+  const std::size_t step = 256 / streams;
+  for (std::size_t i = 0; i + step <= bytes; i += step) {
     for (std::size_t j = 0; j < 4; ++j) {
-      _mm_prefetch(reinterpret_cast<const char*>(p + i + 64 * j + kPrefetchBytes), _MM_HINT_T0);
-      sum[j] = _mm512_xor_si512(sum[j], load(p + i + 64 * j));
+      if (ahead != 0) _mm_prefetch(reinterpret_cast<const char*>(from[j] + i + ahead), _MM_HINT_T0);
+      sum[j] = _mm512_xor_si512(sum[j], load(from[j] + i));
     }
   }
   const __m512i all =

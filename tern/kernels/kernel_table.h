@@ -114,7 +114,10 @@ struct KernelTable {
   void (*divide)(const float* a, float by, std::size_t n, float* out) noexcept;  // a / by + (+0)
 
   // For machine_ceilings.h.
-  std::uint64_t (*read_xor)(const std::uint8_t* p, std::size_t bytes) noexcept;  // Multiple of 256.
+  // The exclusive or of `streams` (1, 2 or 4) stretches of `bytes` bytes (a multiple of 256), one
+  // behind the other, read side by side; prefetches `ahead` bytes ahead unless that is 0.
+  std::uint64_t (*read_xor)(const std::uint8_t* p, std::size_t bytes, std::size_t streams,
+                            std::size_t ahead) noexcept;
   // Runs `steps` steps of int8_macs_per_step multiply-adds in registers; the value means nothing.
   std::int32_t (*int8_steps)(std::size_t steps) noexcept;
   std::size_t int8_macs_per_step;

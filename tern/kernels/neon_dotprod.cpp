@@ -331,12 +331,16 @@ void field_sums(const std::int8_t* q, std::size_t fields, std::int32_t* sums) no
   }
 }
 
-std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes) noexcept {
+std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes, std::size_t streams,
+                       std::size_t ahead) noexcept {
   uint8x16_t sum[4];
   for (uint8x16_t& s : sum) s = vdupq_n_u8(0);
   for (std::size_t i = 0; i + 64 <= bytes; i += 64) {
-    __builtin_prefetch(p + i + kPrefetchBytes);
-    for (std::size_t j = 0; j < 4; ++j) sum[j] = veorq_u8(sum[j], vld1q_u8(p + i + 16 * j));
+    for (std::size_t stream = 0; stream < streams; ++stream) {
+      const std::uint8_t* from = p + stream * bytes + i;
+      if (ahead != 0) __builtin_prefetch(from + ahead);
+      for (std::size_t j = 0; j < 4; ++j) sum[j] = veorq_u8(sum[j], vld1q_u8(from + 16 * j));
+    }
   }
   const uint64x2_t all =
       vreinterpretq_u64_u8(veorq_u8(veorq_u8(sum[0], sum[1]), veorq_u8(sum[2], sum[3])));

@@ -194,9 +194,10 @@ void rope(float* x, std::size_t heads, std::size_t half, const float* cos,
 
 // --- Ceilings.
 
-std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes) noexcept {
+std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes, std::size_t streams,
+                       std::size_t) noexcept {
   std::uint64_t sum[4] = {};
-  for (std::size_t i = 0; i + 32 <= bytes; i += 32) {
+  for (std::size_t i = 0; i + 32 <= bytes * streams; i += 32) {
     std::uint64_t words[4];
     std::memcpy(words, p + i, 32);
     for (int k = 0; k < 4; ++k) sum[k] ^= words[k];

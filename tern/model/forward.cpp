@@ -3,7 +3,6 @@
 #include "tern/model/forward.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "tern/base/error.h"
 #include "tern/kernels/attention.h"
@@ -29,11 +28,14 @@ Forward::Forward(const Model& model, ThreadPool& pool, std::size_t max_tokens)
   hidden_.resize(max_tokens * c.hidden);
 }
 
-std::span<const float> Forward::run(const Batch& batch, Trace* trace) {
+std::span<const float> Forward::run(const Batch& batch, Trace* trace, Profile* profile) {
+  if (profile != nullptr) profile->start();
   check(batch);
   place(batch);
   trace_ = trace;
+  profile_ = profile;
   embed(batch);  // x: T x H
+  mark(Op::kEmbed);
   for (std::size_t layer = 0; layer < model_.layers().size(); ++layer) {
     if (trace_ != nullptr) prefix_ = "layers." + std::to_string(layer) + ".";
     attention_block(layer);
@@ -106,7 +108,7 @@ void Forward::attention_block(std::size_t layer) {
 
   norm(x_.data(), w.attn_norm, c.hidden, normed_.data());  // T x H
   show("attn_norm", normed_.data(), c.hidden);
-  set_input(normed_.data(), c.hidden, "qkv");
+  set_input(normed_.data(), c.hidden, Op::kQkv);
   linear(w.q, q_);  // T x Q
   linear(w.k, k_);  // T x KV
   linear(w.v, v_);  // T x KV
@@ -118,20 +120,24 @@ void Forward::attention_block(std::size_t layer) {
     head_norms(k_, w.k_norm, c.kv_heads);
     show("q_norm", q_.data(), c.q_width());
     show("k_norm", k_.data(), c.kv_width());
+    mark(Op::kNorm, (w.q_norm.size() + w.k_norm.size()) * sizeof(float));
   }
   rotate_and_store(layer);
+  mark(Op::kRopeStore);
   show("q_rope", q_.data(), c.q_width());
   show("k_rope", k_.data(), c.kv_width());
   attention_.run(layer, q_.data(), attn_.data());  // attn: T x Q
+  mark_attention();
   show("attn", attn_.data(), c.q_width());
   if (c.sub_norms) {
     norm(attn_.data(), w.attn_sub_norm, c.q_width(), attn_.data());
     show("attn_sub_norm", attn_.data(), c.q_width());
   }
-  set_input(attn_.data(), c.q_width(), "o");
+  set_input(attn_.data(), c.q_width(), Op::kO);
   linear(w.o, projected_);  // T x H
   show("o", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
+  mark(Op::kResidual);
   show("attn_residual", x_.data(), c.hidden);
 }
 
@@ -167,7 +173,7 @@ void Forward::ffn_block(std::size_t layer) {
 
   norm(x_.data(), w.ffn_norm, c.hidden, normed_.data());  // T x H
   show("ffn_norm", normed_.data(), c.hidden);
-  set_input(normed_.data(), c.hidden, "gate_up");
+  set_input(normed_.data(), c.hidden, Op::kGateUp);
   linear(w.gate, gate_);  // T x F
   linear(w.up, up_);      // T x F
   show("gate", gate_.data(), c.ffn);
@@ -177,15 +183,17 @@ void Forward::ffn_block(std::size_t layer) {
   } else {
     kernels::silu_mul(table, gate_.data(), up_.data(), tokens_ * c.ffn, pool_);
   }
+  mark(Op::kActivation);
   show("act", gate_.data(), c.ffn);
   if (c.sub_norms) {
     norm(gate_.data(), w.ffn_sub_norm, c.ffn, gate_.data());
     show("ffn_sub_norm", gate_.data(), c.ffn);
   }
-  set_input(gate_.data(), c.ffn, "down");
+  set_input(gate_.data(), c.ffn, Op::kDown);
   linear(w.down, projected_);  // T x H
   show("down", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
+  mark(Op::kResidual);
   show("residual", x_.data(), c.hidden);
 }
 
@@ -207,12 +215,14 @@ std::span<const float> Forward::finish(const Batch& batch) {
   }
   kernels::rmsnorm_rows(model_.kernels(), hidden_.data(), model_.output_norm().data(), hidden,
                         hidden, wanted, model_.config().rms_eps, hidden_.data(), pool_);
+  mark(Op::kOutputNorm, hidden * sizeof(float));
   return {hidden_.data(), wanted * hidden};
 }
 
 void Forward::norm(const float* x, const std::vector<float>& weight, std::size_t n, float* out) {
   kernels::rmsnorm_rows(model_.kernels(), x, weight.data(), n, n, tokens_, model_.config().rms_eps,
                         out, pool_);
+  mark(Op::kNorm, n * sizeof(float));
 }
 
 void Forward::head_norms(std::vector<float>& x, const std::vector<float>& weight,
@@ -226,10 +236,10 @@ void Forward::head_norms(std::vector<float>& x, const std::vector<float>& weight
   });
 }
 
-void Forward::set_input(const float* x, std::size_t cols, std::string name) {
+void Forward::set_input(const float* x, std::size_t cols, Op op) {
   input_ = x;
   input_cols_ = cols;
-  input_name_ = std::move(name);
+  input_op_ = op;
   quantized_ = false;
 }
 
@@ -242,16 +252,33 @@ void Forward::linear(const Linear& weights, std::vector<float>& y) {
       kernels::quantize_rows(table, input_, input_cols_, q8_, pool_);
       if (!quantized_) show_quantized();  // Later ones of this input may have other groups.
       quantized_ = true;
+      mark(Op::kQuantize);
     }
     kernels::ternary_matmul(table, *ternary, q8_, y.data(), rows, pool_);
   } else {
     kernels::dense_matmul(table, std::get<DenseMatrix>(weights.weight), input_, input_cols_,
                           tokens_, y.data(), rows, pool_);
   }
-  if (weights.bias.empty()) return;
-  for (std::size_t t = 0; t < tokens_; ++t) {
-    for (std::size_t r = 0; r < rows; ++r) y[t * rows + r] += weights.bias[r];
+  if (!weights.bias.empty()) {
+    for (std::size_t t = 0; t < tokens_; ++t) {
+      for (std::size_t r = 0; r < rows; ++r) y[t * rows + r] += weights.bias[r];
+    }
   }
+  mark(input_op_, matrix_bytes(weights.weight), tokens_ * rows * input_cols_);
+}
+
+// The keys and values of each session are read once; each token meets those up to its own.
+void Forward::mark_attention() {
+  if (profile_ == nullptr) return;
+  const arch::ModelConfig& c = model_.config();
+  std::uint64_t bytes = 0, macs = 0;
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    const auto [session, position] = rows_[t];
+    macs += 2 * (position + 1) * c.q_width();
+    if (t + 1 < tokens_ && rows_[t + 1].session == session) continue;  // The last one counts.
+    bytes += (position + 1) * session->pool().bytes_per_position() / c.layers;
+  }
+  profile_->mark(Op::kAttention, bytes, macs);
 }
 
 void Forward::show(const char* name, const float* x, std::size_t cols) {
@@ -260,10 +287,9 @@ void Forward::show(const char* name, const float* x, std::size_t cols) {
 
 void Forward::show_quantized() {
   if (trace_ == nullptr) return;
-  trace_->rows(prefix_ + input_name_ + ".q8", DType::kI8, q8_.row(0), tokens_, q8_.cols,
-               q8_.stride);
-  trace_->rows(prefix_ + input_name_ + ".q8_scale", DType::kF32, q8_.scales.data(), tokens_,
-               q8_.groups, q8_.groups);
+  const std::string name = prefix_ + std::string(op_name(input_op_));
+  trace_->rows(name + ".q8", DType::kI8, q8_.row(0), tokens_, q8_.cols, q8_.stride);
+  trace_->rows(name + ".q8_scale", DType::kF32, q8_.scales.data(), tokens_, q8_.groups, q8_.groups);
 }
 
 }  // namespace tern::model

@@ -12,6 +12,7 @@
 #include "tern/model/attention_tasks.h"
 #include "tern/model/kv_pool.h"
 #include "tern/model/model.h"
+#include "tern/model/profile.h"
 #include "tern/model/trace.h"
 
 namespace tern::model {
@@ -38,8 +39,9 @@ class Forward {
   // hidden states (after the output norm), hidden floats each, in order; valid until the next run.
   // Throws Error(kLimit), before any session has changed, for a token id outside the vocabulary,
   // a session past the model's context, a full cache, or more than max_tokens tokens. A session
-  // may stand in only one item.
-  std::span<const float> run(const Batch& batch, Trace* trace = nullptr);
+  // may stand in only one item. A trace is shown every operation's output, a profile its cost.
+  std::span<const float> run(const Batch& batch, Trace* trace = nullptr,
+                             Profile* profile = nullptr);
 
  private:
   struct Row {  // Where a token of the batch stands.
@@ -58,10 +60,14 @@ class Forward {
   void norm(const float* x, const std::vector<float>& weight, std::size_t n, float* out);
   void head_norms(std::vector<float>& x, const std::vector<float>& weight, std::size_t heads);
   // The input of the next linear() calls; quantised on the first ternary one.
-  void set_input(const float* x, std::size_t cols, std::string name);
+  void set_input(const float* x, std::size_t cols, Op op);
   void linear(const Linear& weights, std::vector<float>& y);
   void show(const char* name, const float* x, std::size_t cols);
   void show_quantized();
+  void mark(Op op, std::uint64_t bytes = 0, std::uint64_t macs = 0) {
+    if (profile_ != nullptr) profile_->mark(op, bytes, macs);
+  }
+  void mark_attention();
 
   const Model& model_;
   ThreadPool& pool_;
@@ -73,10 +79,11 @@ class Forward {
   kernels::Int8Rows q8_;
   const float* input_ = nullptr;
   std::size_t input_cols_ = 0;
-  std::string input_name_;
+  Op input_op_ = Op::kQkv;
   bool quantized_ = false;
   AttentionTasks attention_;
   Trace* trace_ = nullptr;
+  Profile* profile_ = nullptr;
   std::string prefix_;  // "layers.3." while tracing.
 };
 

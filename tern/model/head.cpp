@@ -8,7 +8,9 @@
 
 namespace tern::model {
 
-void Head::logits(std::span<const float> hidden, std::span<float> logits, ThreadPool& pool) const {
+void Head::logits(std::span<const float> hidden, std::span<float> logits, ThreadPool& pool,
+                  Profile* profile) const {
+  if (profile != nullptr) profile->start();
   const std::size_t width = model_->config().hidden;
   const std::size_t vocab = model_->config().vocab;
   const std::size_t tokens = hidden.size() / width;
@@ -19,6 +21,9 @@ void Head::logits(std::span<const float> hidden, std::span<float> logits, Thread
   } else {
     kernels::dense_matmul(model_->kernels(), std::get<DenseMatrix>(model_->head()), hidden.data(),
                           width, tokens, logits.data(), vocab, pool);
+  }
+  if (profile != nullptr) {
+    profile->mark(Op::kHead, model_->head_bytes_per_token(), tokens * vocab * width);
   }
 }
 

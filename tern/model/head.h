@@ -6,6 +6,7 @@
 
 #include "tern/base/thread_pool.h"
 #include "tern/model/model.h"
+#include "tern/model/profile.h"
 
 namespace tern::model {
 
@@ -16,7 +17,8 @@ class Head {
 
   // logits[t * vocab + id] for each of hidden.size() / H hidden states; `logits` has that room.
   // Activations stay float, whatever the head's storage.
-  void logits(std::span<const float> hidden, std::span<float> logits, ThreadPool& pool) const;
+  void logits(std::span<const float> hidden, std::span<float> logits, ThreadPool& pool,
+              Profile* profile = nullptr) const;
 
  private:
   const Model* model_;

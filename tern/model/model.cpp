@@ -63,6 +63,19 @@ std::array<const Linear*, 7> linears(const LayerWeights& w) {
   return {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
 }
 
+// Of all layers, as they are in memory.
+std::size_t layer_bytes(const std::vector<LayerWeights>& layers) {
+  std::size_t bytes = 0;
+  for (const LayerWeights& w : layers) {
+    for (const Linear* linear : linears(w)) bytes += matrix_bytes(linear->weight);
+    for (const auto* norm :
+         {&w.attn_norm, &w.q_norm, &w.k_norm, &w.attn_sub_norm, &w.ffn_norm, &w.ffn_sub_norm}) {
+      bytes += norm->size() * sizeof(float);
+    }
+  }
+  return bytes;
+}
+
 }  // namespace
 
 Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
@@ -91,15 +104,14 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
 }
 
 std::size_t Model::bytes_per_token() const noexcept {
-  std::size_t bytes = matrix_bytes(head()) + output_norm_.size() * sizeof(float);
-  for (const LayerWeights& w : layers_) {
-    for (const Linear* linear : linears(w)) bytes += matrix_bytes(linear->weight);
-    for (const auto* norm :
-         {&w.attn_norm, &w.q_norm, &w.k_norm, &w.attn_sub_norm, &w.ffn_norm, &w.ffn_sub_norm}) {
-      bytes += norm->size() * sizeof(float);
-    }
-  }
-  return bytes;
+  return layer_bytes(layers_) + head_bytes_per_token() + output_norm_.size() * sizeof(float);
+}
+
+std::size_t Model::head_bytes_per_token() const noexcept { return matrix_bytes(head()); }
+
+std::size_t Model::weight_bytes() const noexcept {
+  return layer_bytes(layers_) + matrix_bytes(embedding_) + (head_ ? matrix_bytes(*head_) : 0) +
+         output_norm_.size() * sizeof(float);
 }
 
 std::size_t Model::ternary_macs_per_token() const noexcept {

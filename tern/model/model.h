@@ -53,6 +53,9 @@ class Model {
 
   // Bytes that one token's forward pass reads: body, head, norms; without embedding and KV cache.
   std::size_t bytes_per_token() const noexcept;
+  std::size_t head_bytes_per_token() const noexcept;  // Of these, the head's.
+  // Bytes of all weights, embedding and head among them, as they are in memory.
+  std::size_t weight_bytes() const noexcept;
   // Multiply-adds with ternary weights of one token.
   std::size_t ternary_macs_per_token() const noexcept;
 

@@ -65,6 +65,49 @@ class Golden : public testing::TestWithParam<fs::path> {
   std::vector<std::uint32_t> tokens_;
 };
 
+// The profile's bytes and multiply-adds are the model's own, and it changes no bit.
+TEST_P(Golden, ProfileCountsWhatAPassReadsAndDoes) {
+  ThreadPool pool(2);
+  const Model model(checkpoint_, kernels::table_from_environment(), tokens_.size(), pool);
+  const arch::ModelConfig& c = model.config();
+  KvPool cache(c, tokens_.size(), kernels::KvType::kF16, kernels::KvType::kF32);
+  Session session(cache);
+  Forward forward(model, pool, tokens_.size());
+  std::vector<float> plain(c.vocab), profiled(c.vocab);
+  const std::size_t count = tokens_.size();
+  Head(model).logits(forward.run({{&session, tokens_, count - 1}}), plain, pool);
+  session.truncate(0);
+  Profile profile;
+  const double start = monotonic_seconds();
+  const auto hidden = forward.run({{&session, tokens_, count - 1}}, nullptr, &profile);
+  Head(model).logits(hidden, profiled, pool, &profile);
+  const double spent = monotonic_seconds() - start;
+  EXPECT_EQ(plain, profiled);
+
+  OpCost sum;
+  for (std::size_t op = 0; op < kOpNames.size(); ++op) {
+    const OpCost& cost = profile.cost(static_cast<Op>(op));
+    EXPECT_GE(cost.seconds, 0) << kOpNames[op];
+    sum.seconds += cost.seconds;
+    if (static_cast<Op>(op) == Op::kAttention) continue;
+    sum.bytes += cost.bytes;
+    sum.macs += cost.macs;
+  }
+  EXPECT_LE(sum.seconds, spent);
+  EXPECT_EQ(sum.bytes, model.bytes_per_token());
+  std::size_t dense_macs = c.vocab * c.hidden;
+  for (const LayerWeights& w : model.layers()) {
+    for (const Linear* l : {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down}) {
+      const auto* dense = std::get_if<DenseMatrix>(&l->weight);
+      if (dense != nullptr) dense_macs += count * dense->rows * dense->cols;
+    }
+  }
+  EXPECT_EQ(sum.macs, count * model.ternary_macs_per_token() + dense_macs);
+  const OpCost& attention = profile.cost(Op::kAttention);
+  EXPECT_EQ(attention.bytes, count * c.layers * c.kv_width() * (2 + 4));
+  EXPECT_EQ(attention.macs, count * (count + 1) * c.layers * c.q_width());
+}
+
 // expected.json's inputs keep clear of rounding boundaries, so 1e-3 is a bound, not a hope.
 TEST_P(Golden, LogProbabilitiesAgreeWithFloat64) {
   const std::vector<float> found = logits("", 1, tokens_.size());
