@@ -65,9 +65,11 @@ class Checkpoint {
   // file has. Ternary storage, float matrices that hold only {-s, 0, +s}, and linear layers of a
   // model that is quantised on load ("online") become TernaryMatrix; the file's pages of what was
   // repacked are dropped. Everything else stays a view into this object's mapped file, which must
-  // outlive it. The head of a tied model is its embedding. Throws Error(kBadArgument) for a matrix
-  // that the model does not have.
-  virtual Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool) const = 0;
+  // outlive it. The head of a tied model is its embedding. `layout` is a wish: what is stored as
+  // ternary digits comes in it, unless its scales stand for groups of columns. Throws
+  // Error(kBadArgument) for a matrix that the model does not have.
+  virtual Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool,
+                        TernaryLayout layout = TernaryLayout::kFourPerByte) const = 0;
 
   // The tokenizer, where the files have one.
   const std::optional<tokenizer::TokenizerData>& tokenizer() const noexcept { return tokenizer_; }

@@ -129,10 +129,11 @@ std::vector<float> GgufCheckpoint::vector(TensorRole role, std::size_t layer) co
   }
 }
 
-Matrix GgufCheckpoint::load(const RoleTensor& tensor, ThreadPool& pool) const {
+Matrix GgufCheckpoint::load(const RoleTensor& tensor, ThreadPool& pool,
+                            TernaryLayout layout) const {
   const TensorView& weight = *tensor.weight;
   if (is_ternary(weight.type)) {
-    TernaryMatrix ternary = quant::read_ternary(weight, pool);
+    TernaryMatrix ternary = quant::read_ternary(weight, pool, layout);
     drop_pages(weight.bytes);
     return ternary;
   }
@@ -147,7 +148,8 @@ Matrix GgufCheckpoint::load(const RoleTensor& tensor, ThreadPool& pool) const {
   return load_float_matrix(weight, policy, pool);
 }
 
-Matrix GgufCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool) const {
+Matrix GgufCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool,
+                              TernaryLayout layout) const {
   if (role == TensorRole::kHead && config_.tied_head) role = TensorRole::kEmbedding;
   const RoleTensor* tensor = table_.find(role, layer);
   if (tensor == nullptr) {
@@ -156,7 +158,7 @@ Matrix GgufCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& po
                                              std::to_string(config_.layers) + " layers");
   }
   try {
-    Matrix matrix = load(*tensor, pool);
+    Matrix matrix = load(*tensor, pool, layout);
     if (tensor->scale != nullptr) {
       const float factor = read_floats(*tensor->scale)[0];
       for (float& scale : std::get<TernaryMatrix>(matrix).mutable_scales()) {

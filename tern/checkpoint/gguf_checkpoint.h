@@ -16,13 +16,14 @@ class GgufCheckpoint final : public Checkpoint {
   }
   std::vector<TensorInfo> tensors() const override;
   std::vector<float> vector(arch::TensorRole role, std::size_t layer) const override;
-  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool) const override;
+  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool,
+                TernaryLayout layout) const override;
   const formats::GgufFile* gguf() const noexcept override { return &file_; }
 
  private:
   void check_storage(const RoleTensor& tensor) const;
   bool interleaved(arch::TensorRole role) const noexcept;  // Rows stand in GGUF's own order.
-  Matrix load(const RoleTensor& tensor, ThreadPool& pool) const;
+  Matrix load(const RoleTensor& tensor, ThreadPool& pool, TernaryLayout layout) const;
 
   formats::GgufFile file_;
   const arch::Architecture* arch_ = nullptr;

@@ -206,7 +206,8 @@ Matrix HfCheckpoint::linear_floats(const RoleTensor& tensor, ThreadPool& pool) c
   return load_float_matrix(weight, FloatWeights::kKeep, pool);
 }
 
-Matrix HfCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool) const {
+Matrix HfCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool,
+                            TernaryLayout layout) const {
   if (role == TensorRole::kHead && config_.tied_head) role = TensorRole::kEmbedding;
   const RoleTensor* tensor = table_.find(role, layer);
   if (tensor == nullptr) {
@@ -218,8 +219,8 @@ Matrix HfCheckpoint::matrix(TensorRole role, std::size_t layer, ThreadPool& pool
   try {
     if (is_packed(weight)) {
       const std::uint64_t rows = arch::tensor_shape(tensor->spec->shape, config_)[0];
-      TernaryMatrix packed =
-          quant::read_hf_packed(weight, static_cast<std::size_t>(rows), scales(*tensor), pool);
+      TernaryMatrix packed = quant::read_hf_packed(weight, static_cast<std::size_t>(rows),
+                                                   scales(*tensor), pool, layout);
       drop_pages(weight.bytes);
       return packed;
     }

@@ -16,7 +16,8 @@ class HfCheckpoint final : public Checkpoint {
   std::string_view format() const noexcept override { return "HF safetensors"; }
   std::vector<TensorInfo> tensors() const override;
   std::vector<float> vector(arch::TensorRole role, std::size_t layer) const override;
-  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool) const override;
+  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool& pool,
+                TernaryLayout layout) const override;
   std::filesystem::path folder() const override { return folder_; }
 
  private:

@@ -75,7 +75,7 @@ TernaryMatrix reorder(const TernaryMatrix& m, const std::vector<std::size_t>& fr
       scales[r * per_row + g] = m.scales()[from[r] * per_row + g];
     }
   }
-  TernaryMatrix out(m.rows(), m.cols(), m.scale_kind(), m.group(), std::move(scales));
+  TernaryMatrix out(m.rows(), m.cols(), m.scale_kind(), m.group(), std::move(scales), m.layout());
   pool.parallel_for(m.rows(), 1, [&](std::size_t begin, std::size_t end) {
     std::vector<std::int8_t> digits(m.cols());
     for (std::size_t r = begin; r < end; ++r) {

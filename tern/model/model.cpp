@@ -29,7 +29,7 @@ Linear load_linear(const checkpoint::Checkpoint& c, TensorRole weight,
                    std::optional<TensorRole> bias, std::size_t layer, TernaryLayout layout,
                    ThreadPool& pool) {
   Linear linear;
-  linear.weight = c.matrix(weight, layer, pool);
+  linear.weight = c.matrix(weight, layer, pool, layout);
   if (bias) linear.bias = c.vector(*bias, layer);
   const auto* ternary = std::get_if<TernaryMatrix>(&linear.weight);
   if (ternary == nullptr) return linear;

@@ -18,15 +18,16 @@ namespace tern::quant {
 // included, and is not asked), else one per row where those of each row do (always in IQ*_BN), else
 // one per group (TQ: 256, Q2_0: 64 or 128).
 // Throws Error(kCorruptFile) naming tensor and row for a code that is no ternary digit, and for a
-// scale that is not finite.
-TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool);
+// scale that is not finite. In `layout`, but with scales per group always four digits per byte.
+TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool,
+                           TernaryLayout layout = TernaryLayout::kFourPerByte);
 
 // HF packed weights: uint8 (out / 4, in), four row blocks of R = ceil(out / 4) rows in the bit
 // pairs of a byte, digit + 1 (transformers' pack_weights). `scales` are multipliers, one or one per
 // row: the caller has inverted those of linear_class "bitlinear". `rows` is out, of which R must be
 // the quarter.
 TernaryMatrix read_hf_packed(const TensorView& packed, std::size_t rows, std::vector<float> scales,
-                             ThreadPool& pool);
+                             ThreadPool& pool, TernaryLayout layout = TernaryLayout::kFourPerByte);
 
 // The bytes of `matrix` as HF packed weights; scales are the caller's.
 std::vector<std::byte> write_hf_packed(const TernaryMatrix& matrix);

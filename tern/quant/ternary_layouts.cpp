@@ -35,7 +35,8 @@ std::uint8_t two_bits(std::uint8_t byte, unsigned shift) noexcept {
 
 // `runs` runs of 4 * width codes in `width` bytes: byte j of a run holds codes j, j + width, ... in
 // fields from the lowest bits up, or from the highest down.
-void read_fields(const std::uint8_t* in, std::size_t runs, std::size_t width, bool highest_first,
+template <std::size_t width>
+void read_fields(const std::uint8_t* in, std::size_t runs, bool highest_first,
                  std::uint8_t* codes) noexcept {
   for (std::size_t r = 0; r < runs; ++r, in += width) {
     for (unsigned field = 0; field < 4; ++field, codes += width) {
@@ -63,7 +64,7 @@ void write_fields(const std::uint8_t* codes, std::size_t runs, std::size_t width
 void tq2_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
   const std::uint8_t* block = s.data + row * (s.cols / 256) * 66;
   for (std::size_t b = 0; b < s.cols / 256; ++b, block += 66, codes += 256) {
-    read_fields(block, 2, 32, false, codes);
+    read_fields<32>(block, 2, false, codes);
   }
 }
 
@@ -131,11 +132,11 @@ float i2s_scale(const TernarySource& s, std::size_t /*row*/, std::size_t /*group
 }
 
 void i2s_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
-  read_fields(s.data + row * (s.cols / 4), s.cols / 128, 32, true, codes);
+  read_fields<32>(s.data + row * (s.cols / 4), s.cols / 128, true, codes);
 }
 
 void i2s_arm_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
-  read_fields(s.data + row * (s.cols / 4), s.cols / 64, 16, true, codes);
+  read_fields<16>(s.data + row * (s.cols / 4), s.cols / 64, true, codes);
 }
 
 // A byte holds one column of four rows, the first row in the top bits.
@@ -156,7 +157,7 @@ void q2_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
   constexpr std::size_t kBytes = 2 + kGroup / 4;
   const std::uint8_t* block = s.data + row * (s.cols / kGroup) * kBytes;
   for (std::size_t b = 0; b < s.cols / kGroup; ++b, block += kBytes, codes += kGroup) {
-    read_fields(block + 2, kGroup / 4, 1, false, codes);
+    read_fields<1>(block + 2, kGroup / 4, false, codes);
   }
 }
 
@@ -176,7 +177,7 @@ void q2_write(const std::uint8_t* codes, std::size_t cols, std::span<const float
 
 // IQ2_BN: per row the f32 scale, then 64 weights in 16 bytes.
 void iq2_bn_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
-  read_fields(s.data + row * (4 + s.cols / 4) + 4, s.cols / 64, 16, false, codes);
+  read_fields<16>(s.data + row * (4 + s.cols / 4) + 4, s.cols / 64, false, codes);
 }
 
 float iq2_bn_scale(const TernarySource& s, std::size_t row, std::size_t /*group*/) {
@@ -195,7 +196,7 @@ void iq2_bn_r4_codes(const TernarySource& s, std::size_t row, std::uint8_t* code
   const std::uint8_t* block = s.data + row / 4 * (16 + s.cols) + 16;
   for (std::size_t b = 0; b < s.cols / 64; ++b, block += 64) {
     for (std::size_t g = 0; g < 4; ++g, codes += 16) {
-      read_fields(block + 16 * g + 4 * (row % 4), 1, 4, false, codes);
+      read_fields<4>(block + 16 * g + 4 * (row % 4), 1, false, codes);
     }
   }
 }

@@ -11,9 +11,6 @@
 namespace tern::quant {
 namespace {
 
-// Rows that one range of a thread is a multiple of: the interleaved types hold four together.
-constexpr std::size_t kGrain = 4;
-
 // Scales as stored, one per row and group, and which groups hold anything but zeros.
 struct Found {
   std::vector<float> scales;
@@ -56,37 +53,49 @@ void settle_scales(TernaryMatrix& matrix, const TernaryCodec& codec, Found found
 
 }  // namespace
 
-TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool) {
+TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool, TernaryLayout layout) {
   const TernarySource source = checked_source(tensor);
   const TernaryCodec& codec = codec_of(tensor.type);
-  TernaryMatrix matrix(source.rows, source.cols, ScaleKind::kTensor, 0, {1.0f});
+  TernaryMatrix matrix(source.rows, source.cols, ScaleKind::kTensor, 0, {1.0f}, layout);
   const std::size_t group = codec.group == 0 ? source.cols : codec.group;
   const std::size_t groups = codec.scales == ScaleKind::kGroup ? source.cols / group : 1;
   Found found{std::vector<float>(source.rows * groups),
               std::vector<std::uint8_t>(source.rows * groups)};
-  pool.parallel_for(source.rows, kGrain, [&](std::size_t begin, std::size_t end) {
-    std::vector<std::uint8_t> codes(source.cols);
-    std::vector<std::int8_t> digits(source.cols);
-    for (std::size_t r = begin; r < end; ++r) {
-      codec.read_codes(source, r, codes.data());
-      codes_to_digits(codes, digits, tensor, r);
-      matrix.set_row(r, digits);
-      for (std::size_t g = 0; g < groups; ++g) {
-        unsigned any = 0;
-        for (std::size_t c = g * group; c < std::min(source.cols, (g + 1) * group); ++c) {
-          any |= static_cast<unsigned>(codes[c] ^ 1);
+  const std::size_t stride = matrix.padded_cols();
+  pool.parallel_for(matrix.tiles(), 1, [&](std::size_t begin, std::size_t end) {
+    std::vector<std::uint8_t> codes(kTernaryTileRows * stride, 1);
+    for (std::size_t t = begin; t < end; ++t) {
+      for (std::size_t i = 0; i < kTernaryTileRows; ++i) {
+        const std::size_t r = t * kTernaryTileRows + i;
+        const std::span row(codes.data() + i * stride, source.cols);
+        if (r >= source.rows) {
+          std::ranges::fill(row, std::uint8_t{1});
+          continue;
         }
-        found.used[r * groups + g] = any != 0 ? 1 : 0;
-        found.scales[r * groups + g] = checked_scale(codec, source, tensor, r, g);
+        codec.read_codes(source, r, row.data());
+        check_codes(row, tensor, r);
+        for (std::size_t g = 0; g < groups; ++g) {
+          const std::size_t first = g * group;
+          unsigned any = 0;
+          for (const std::uint8_t code : row.subspan(first, std::min(group, source.cols - first))) {
+            any |= code ^ 1u;
+          }
+          found.used[r * groups + g] = any != 0 ? 1 : 0;
+          found.scales[r * groups + g] = checked_scale(codec, source, tensor, r, g);
+        }
       }
+      matrix.set_tile(t, codes.data(), stride);
     }
   });
   settle_scales(matrix, codec, std::move(found));
-  return matrix;
+  if (matrix.scale_kind() != ScaleKind::kGroup || layout == TernaryLayout::kFourPerByte) {
+    return matrix;
+  }
+  return with_layout(matrix, TernaryLayout::kFourPerByte, pool);
 }
 
 TernaryMatrix read_hf_packed(const TensorView& packed, std::size_t rows, std::vector<float> scales,
-                             ThreadPool& pool) {
+                             ThreadPool& pool, TernaryLayout layout) {
   const std::string where = "tensor '" + packed.name + "'";
   const std::size_t quarter = rows / 4 + (rows % 4 == 0 ? 0 : 1);
   if (packed.type != DType::kU8 || packed.shape.size() != 2 || packed.shape[0] != quarter) {
@@ -104,8 +113,8 @@ TernaryMatrix read_hf_packed(const TensorView& packed, std::size_t rows, std::ve
   const auto* data = reinterpret_cast<const std::uint8_t*>(packed.bytes.data());
   const ScaleKind kind = scales.size() == 1 ? ScaleKind::kTensor : ScaleKind::kRow;
   try {
-    TernaryMatrix matrix(rows, cols, kind, 0, std::move(scales));
-    pool.parallel_for(rows, 1, [&](std::size_t begin, std::size_t end) {
+    TernaryMatrix matrix(rows, cols, kind, 0, std::move(scales), layout);
+    pool.parallel_for(rows, kTernaryTileRows, [&](std::size_t begin, std::size_t end) {
       std::vector<std::uint8_t> codes(cols);
       std::vector<std::int8_t> digits(cols);
       for (std::size_t r = begin; r < end; ++r) {

@@ -1,6 +1,7 @@
 // What can be wrong with a ternary tensor, said with its name and row.
 #include "tern/quant/ternary_row.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 
@@ -28,12 +29,16 @@ TernarySource checked_source(const TensorView& tensor) {
 
 void codes_to_digits(std::span<const std::uint8_t> codes, std::span<std::int8_t> digits,
                      const TensorView& tensor, std::size_t row) {
-  unsigned bad = 0;
+  check_codes(codes, tensor, row);
   for (std::size_t c = 0; c < codes.size(); ++c) {
-    bad |= static_cast<unsigned>(codes[c] == 3);
     digits[c] = static_cast<std::int8_t>(codes[c] - 1);
   }
-  if (bad == 0) return;
+}
+
+void check_codes(std::span<const std::uint8_t> codes, const TensorView& tensor, std::size_t row) {
+  std::uint8_t most = 0;
+  for (const std::uint8_t code : codes) most = std::max(most, code);
+  if (most < 3) return;
   std::size_t c = 0;
   while (codes[c] != 3) ++c;
   const bool q2 = tensor.type == DType::kQ2_0G64 || tensor.type == DType::kQ2_0G128;

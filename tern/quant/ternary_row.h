@@ -14,7 +14,10 @@ namespace tern::quant {
 // a type that is not ternary and Error(kCorruptFile) where the bytes do not fit the shape.
 TernarySource checked_source(const TensorView& tensor);
 
-// digits[i] = codes[i] - 1. Throws Error(kCorruptFile) naming tensor, row and column for a code 3.
+// Throws Error(kCorruptFile) naming tensor, row and column for a code 3.
+void check_codes(std::span<const std::uint8_t> codes, const TensorView& tensor, std::size_t row);
+
+// digits[i] = codes[i] - 1, checked.
 void codes_to_digits(std::span<const std::uint8_t> codes, std::span<std::int8_t> digits,
                      const TensorView& tensor, std::size_t row);
 

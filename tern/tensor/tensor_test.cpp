@@ -179,6 +179,28 @@ TEST(TernaryMatrix, LiesInTilesOfSixteenRows) {
   }
 }
 
+TEST(TernaryMatrix, TilesAreSetAsRowsAre) {
+  std::mt19937 rng(2);
+  for (const TernaryLayout layout : {TernaryLayout::kFourPerByte, TernaryLayout::kFivePerByte}) {
+    TernaryMatrix rows(37, 333, ScaleKind::kTensor, 0, {1.0f}, layout);
+    TernaryMatrix tiles(37, 333, ScaleKind::kTensor, 0, {1.0f}, layout);
+    const std::size_t stride = rows.padded_cols() + 3;
+    for (std::size_t t = 0; t < rows.tiles(); ++t) {
+      std::vector<std::uint8_t> codes(16 * stride, 1);
+      for (std::size_t i = 0; i < 16 && 16 * t + i < 37; ++i) {
+        std::vector<std::int8_t> digits(333);
+        for (std::size_t c = 0; c < 333; ++c) {
+          codes[i * stride + c] = static_cast<std::uint8_t>(rng() % 3);
+          digits[c] = static_cast<std::int8_t>(codes[i * stride + c] - 1);
+        }
+        rows.set_row(16 * t + i, digits);
+      }
+      tiles.set_tile(t, codes.data(), stride);
+      EXPECT_EQ(std::memcmp(rows.tile(t), tiles.tile(t), rows.tile_bytes()), 0);
+    }
+  }
+}
+
 // All 243 combinations come back, each from its own byte, and an escaped byte's slot stands for the
 // same c3: on that the vector decoders rely.
 TEST(TernaryCode, FivePerByteIsOneToOne) {

@@ -65,6 +65,38 @@ void unpack_five(const std::uint8_t* in, std::size_t blocks, std::int8_t* digits
   }
 }
 
+// Block `b` of a tile from 16 rows of codes. Four columns of a row at a time.
+void pack_block_four(const std::uint8_t* codes, std::size_t stride, std::uint8_t* out) noexcept {
+  for (std::size_t i = 0; i < kTernaryTileRows; ++i, codes += stride) {
+    std::array<std::uint32_t, 4> field;
+    std::memcpy(field.data(), codes, sizeof(field));
+    const std::uint32_t word = field[0] | field[1] << 2 | field[2] << 4 | field[3] << 6;
+    std::memcpy(out + 4 * i, &word, 4);
+  }
+}
+
+// five_per_byte::encode() for 64 bytes without look-ups, written so that compilers make vectors of
+// it: a product with a code of 0, 1 or 2 is two selections.
+void pack_block_five(const std::uint8_t* codes, std::size_t stride, std::uint8_t* out) noexcept {
+  std::uint8_t c[5][kTernaryBlockBytes];
+  for (std::size_t i = 0; i < kTernaryTileRows; ++i, codes += stride) {
+    for (std::size_t f = 0; f < 5; ++f) std::memcpy(c[f] + 4 * i, codes + 4 * f, 4);
+  }
+  const auto times = [](std::uint8_t code, std::uint8_t n) {
+    return static_cast<std::uint8_t>((code > 0 ? n : 0) + (code > 1 ? n : 0));
+  };
+  for (std::size_t j = 0; j < kTernaryBlockBytes; ++j) {
+    const auto q = static_cast<std::uint8_t>(c[0][j] + times(c[1][j], 3) + times(c[2][j], 9));
+    const std::uint8_t c3 = c[3][j], c4 = c[4][j];
+    const std::uint8_t slot = times(c3, 21);  // five_per_byte::kFirstSlot
+    const std::uint8_t escaped = c3 > 1 ? 5 : 6;
+    const auto ordinary = static_cast<std::uint8_t>(27 - escaped);
+    const auto plain = static_cast<std::uint8_t>(times(c4, 64) + slot + q);
+    const auto escape = static_cast<std::uint8_t>(192 + slot + times(c4, escaped) + q - ordinary);
+    out[j] = q < ordinary ? plain : escape;
+  }
+}
+
 // A byte of nothing but weight 0.
 std::uint8_t zero_byte(TernaryLayout layout) noexcept {
   return layout == TernaryLayout::kFourPerByte ? 0x55 : five_per_byte::kEncode[121];
@@ -122,6 +154,16 @@ void TernaryMatrix::set_row(std::size_t r, std::span<const std::int8_t> digits) 
   std::copy(digits.begin() + static_cast<std::ptrdiff_t>(whole * width),
             digits.begin() + static_cast<std::ptrdiff_t>(cols_), last.begin());
   pack(last.data(), 1, out + whole * kTernaryBlockBytes);
+}
+
+void TernaryMatrix::set_tile(std::size_t t, const std::uint8_t* codes,
+                             std::size_t stride) noexcept {
+  std::uint8_t* out = packed_.as<std::uint8_t>().data() + t * tile_bytes();
+  const std::size_t width = ternary_block_cols(layout_);
+  const auto pack = layout_ == TernaryLayout::kFourPerByte ? pack_block_four : pack_block_five;
+  for (std::size_t b = 0; b < blocks_; ++b) {
+    pack(codes + b * width, stride, out + b * kTernaryBlockBytes);
+  }
 }
 
 void TernaryMatrix::get_digits(std::size_t r, std::size_t first,

@@ -87,7 +87,10 @@ class TernaryMatrix {
   // Sets a whole row from `cols` digits in {-1, 0, +1} (the caller has checked them). Rows may be
   // set from several threads at once, each its own; fastest where a thread has whole tiles.
   void set_row(std::size_t r, std::span<const std::int8_t> digits) noexcept;
-  // The opposite: digits of columns [first, first + digits.size()) of a row.
+  // Sets a whole tile from codes (digit + 1), row i of it at codes + i * stride: 16 rows of
+  // padded_cols() codes, those past rows() and cols() being 1. For readers of large files.
+  void set_tile(std::size_t t, const std::uint8_t* codes, std::size_t stride) noexcept;
+  // The opposite of set_row(): digits of columns [first, first + digits.size()) of a row.
   void get_digits(std::size_t r, std::size_t first, std::span<std::int8_t> digits) const noexcept;
   void get_row(std::size_t r, std::span<std::int8_t> digits) const noexcept {
     get_digits(r, 0, digits.first(cols_));
