@@ -169,7 +169,7 @@ TEST_F(Capi, ThreadsShareAModel) {
   for (const auto& logits : found) EXPECT_EQ(logits, expected);
 }
 
-TEST_F(Capi, KeysAndValuesMayBeF32) {
+TEST_F(Capi, KeysAndValuesHaveTypes) {
   tern_session_options options{};
   options.size = sizeof options;
   options.positions = 4;
@@ -180,6 +180,11 @@ TEST_F(Capi, KeysAndValuesMayBeF32) {
   EXPECT_EQ(forward(small, {'a', 'b', 'c', 'd'}, 1).size(), vocab_);
   const tern_token next = 'e';
   EXPECT_EQ(tern_forward(small, &next, 1, 0, nullptr), TERN_LIMIT);
+  tern_session_free(small);
+  options.k_type = TERN_KV_INT8;
+  options.v_type = TERN_KV_INT4;
+  ASSERT_EQ(tern_session_new(model_, &options, &small), TERN_OK) << error_text();
+  EXPECT_EQ(forward(small, {'a', 'b', 'c', 'd'}, 1).size(), vocab_);
   tern_session_free(small);
   options.k_type = 7;
   EXPECT_EQ(tern_session_new(model_, &options, &small), TERN_BAD_ARGUMENT);
