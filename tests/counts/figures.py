@@ -1,7 +1,7 @@
 """The stored figures of counts: read, compared, renewed. Used by loops_test.py and tokens_test.py.
 
-figures.json: {compiler and major version: {what: figure}}. Another compiler makes other code, so
-figures of one say nothing about another: without its own a test is skipped (exit 77).
+figures.json: {compiler, major version and processor: {what: figure}}. Another compiler makes other
+code, so figures of one say nothing about another: without its own a test is skipped (exit 77).
 """
 
 import json
@@ -13,10 +13,11 @@ PATH = Path(__file__).with_name("figures.json")
 SKIPPED = 77
 
 
-def compiler_name(cmake_id, version):
-    """("GNU", "12.2.0") -> "g++ 12"."""
+def compiler_name(cmake_id, version, processor):
+    """("GNU", "12.2.0", "x86_64") -> "g++ 12 x86_64"."""
     name = {"GNU": "g++", "Clang": "clang++"}.get(cmake_id, cmake_id)
-    return f"{name} {re.match('[0-9]*', version)[0]}"
+    processor = {"AMD64": "x86_64", "arm64": "aarch64"}.get(processor, processor)
+    return f"{name} {re.match('[0-9]*', version)[0]} {processor}"
 
 
 def skip(why):

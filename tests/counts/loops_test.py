@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Counts the instructions of the kernels' inner loops in the disassembly, against figures.json.
 
-Usage: loops_test.py OBJDUMP libtern_kernels.a COMPILER_ID COMPILER_VERSION [--store | --self-test]
+Usage: loops_test.py OBJDUMP libtern_kernels.a COMPILER_ID COMPILER_VERSION PROCESSOR
+           [--store | --self-test]
 Every loop of LOOPS must be there, with exactly as many instructions as are stored: one more in the
 loop that streams the weights is some per cent of a token.
 """
@@ -29,7 +30,7 @@ GEMM = r"(gemm_tile<4(ul)?, 6|gemm_tokens<4(ul)?>|codes_gemm)"
 ROWS6 = r"({0}_tile<{1}, 6(ul)?, |{0}_rows<{1}|{0}_(dot|sum)<{1})"
 FOUR, FIVE = GEMV.format("FourPerByte"), GEMV.format("FivePerByte")
 
-LOOPS = [
+X86_LOOPS = [
     Loop("avx512vnni", "four per byte, 1 token", FOUR, "vpdpbusd", 4, 256),
     Loop("avx512vnni", "four per byte, 2 tokens", FOUR, "vpdpbusd", 8, 512),
     Loop("avx512vnni", "four per byte, 4 tokens", FOUR, "vpdpbusd", 16, 1024),
@@ -50,10 +51,26 @@ LOOPS = [
     Loop("avx2", "1 tile by 6 tokens", GEMM, "vpmaddubsw", 12, 12 * 32),
 ]
 
+ARM_LOOPS = [
+    Loop("neon_dotprod", "four per byte, 1 token", FOUR, "sdot", 16, 256),
+    Loop("neon_dotprod", "1 tile by 6 tokens", GEMM, "sdot", 24, 24 * 16),
+    Loop("neon_dotprod", "f16 keys, 6 rows", ROWS6.format("keys", "KvF16"), "fmla", 24, 24 * 4),
+    Loop("neon_i8mm", "1 tile by 6 tokens", GEMM, "smmla", 24, 24 * 32),
+]
+
 MEMBER = re.compile(r"(?:.*[/(])?([^/()]*?)(?:\.cpp)?\.o\)?:\s+file format")
 FUNCTION = re.compile(r"[0-9a-f]+ <(.*)>:$")
 INSTRUCTION = re.compile(r"\s*([0-9a-f]+):\s+(?:\{\w+\}\s+)?(\S.*)")
-JUMP = re.compile(r"j\w+\s+(?:0x)?([0-9a-f]+)\b")
+JUMP = re.compile(r"(?:j\w+\s+|b(?:\.\w+)?\s+|cbn?z\s+\w+, |tbn?z\s+\w+, #\w+, )(?:0x)?([0-9a-f]+)\b")
+CALL = re.compile(r"call|ret|blr?\s")
+NEON_REGISTER = re.compile(r"\b(v\d+\.|[qds]\d+\b)")
+
+
+def on_vectors(text):
+    """Of AVX by name, of NEON by operands."""
+    if "%" in text or JUMP.match(text):
+        return text.startswith("v")
+    return NEON_REGISTER.search(text) is not None
 
 
 def functions(listing):
@@ -77,7 +94,7 @@ def loops_of(code):
         jump = JUMP.match(text)
         start = starts.get(int(jump[1], 16), end + 1) if jump else end + 1
         body = [text for _, text in code[start:end + 1]]
-        if body and not any(re.match(r"call|ret", text) for text in body):
+        if body and not any(CALL.match(text) for text in body):
             yield body
 
 
@@ -90,23 +107,23 @@ def find(loop, listed):
             continue
         for body in loops_of(code):
             if sum(text.startswith(loop.worker) for text in body) == loop.count:
-                (branching if any(text[0] == "j" for text in body[:-1]) else straight).append(body)
+                (branching if any(JUMP.match(text) for text in body[:-1]) else straight).append(body)
     return max(straight, key=len) if straight else min(branching, key=len, default=None)
 
 
-def count(listed):
+def count(loops, listed):
     """{what: instructions, and of these vector instructions}; exits where a loop is not found."""
     counted, missing = {}, []
-    for loop in LOOPS:
+    for loop in loops:
         what = f"loops: {loop.object}, {loop.what}"
         body = find(loop, listed)
         if body is None:
             missing.append(f"{what}: no loop with {loop.count} {loop.worker}")
             continue
-        vector = sum(text.startswith("v") for text in body)
+        vector = sum(on_vectors(text) for text in body)
         counted[what], counted[what + ", vectors"] = len(body), vector
     if missing:
-        sys.exit("\n".join([*missing, "If the kernel was changed, change LOOPS in loops_test.py."]))
+        sys.exit("\n".join([*missing, "If the kernel was changed, change its row in loops_test.py."]))
     return counted
 
 
@@ -116,10 +133,10 @@ def disassemble(objdump, archive):
     return run.stdout
 
 
-def self_test(listed):
+def self_test(loops, listed):
     """Doctors the true disassembly: a longer loop, a shorter one and none at all must be seen."""
-    whole = count(listed)
-    for loop in LOOPS:
+    whole = count(loops, listed)
+    for loop in loops:
         name = f"loops: {loop.object}, {loop.what}"
 
         def doctored(change):
@@ -128,20 +145,20 @@ def self_test(listed):
                     else (member, function, code) for member, function, code in listed]
 
         def spill(address, text):
-            return [(address, text)] + [(0, "vmovaps %zmm1,(%rsp)")] * text.startswith(loop.worker)
+            return [(address, text)] + [(0, "vmovaps")] * text.startswith(loop.worker)
 
         def workers_only(address, text):
-            idle = text.startswith("v") and not text.startswith(loop.worker)
+            idle = on_vectors(text) and not text.startswith(loop.worker)
             return [(address, "nop" if idle else text)]
 
         def no_jump(address, text):
             return [(address, "nop" if JUMP.match(text) else text)]
 
         for change, word in ((spill, "grew"), (workers_only, "shrank")):
-            seen = figures.faults(whole, count(doctored(change)), 0, "")
+            seen = figures.faults(whole, count(loops, doctored(change)), 0, "")
             assert any(s.startswith(name) and word in s for s in seen), name
         try:
-            count(doctored(no_jump))
+            count(loops, doctored(no_jump))
         except SystemExit as gone:
             assert f"{name}: no loop" in str(gone), gone
         else:
@@ -150,16 +167,17 @@ def self_test(listed):
 
 
 def main():
-    objdump, archive, cmake_id, version, *option = sys.argv[1:]
-    compiler = figures.compiler_name(cmake_id, version)
+    objdump, archive, cmake_id, version, processor, *option = sys.argv[1:]
+    compiler = figures.compiler_name(cmake_id, version, processor)
     storing = option == ["--store"]
     if not storing and not figures.read(compiler, "loops"):
         figures.skip(f"{figures.PATH.name} has no loops of {compiler}")
+    loops = ARM_LOOPS if compiler.endswith("aarch64") else X86_LOOPS
     listed = functions(disassemble(objdump, archive))
     if option == ["--self-test"]:
-        return self_test(listed)
-    counted = count(listed)
-    for loop in LOOPS:
+        return self_test(loops, listed)
+    counted = count(loops, listed)
+    for loop in loops:
         if loop.products:
             length = counted[f"loops: {loop.object}, {loop.what}"]
             print(f"{loop.object}, {loop.what}: {64 * length / loop.products:.2f} instructions for "

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the instructions of a decoded token and of a prompt under callgrind, against figures.json.
 
-Usage: tokens_test.py TERN COMPILER_ID COMPILER_VERSION [--store | --self-test]
+Usage: tokens_test.py TERN COMPILER_ID COMPILER_VERSION PROCESSOR [--store | --self-test]
 The model is make_tiny_model.py's, which is the same on every machine, as TQ2_0, and the kernels are
 avx2's, because valgrind knows no AVX-512. Times differ by a third from run to run on a busy machine;
 these counts by less than a thousandth. Each figure is the difference of two runs, so that loading
@@ -70,10 +70,11 @@ def self_test():
 
 
 def main():
-    tern, cmake_id, version, *option = sys.argv[1:]
+    tern, cmake_id, version, processor, *option = sys.argv[1:]
     if option == ["--self-test"]:
         return self_test()
-    compiler, storing = figures.compiler_name(cmake_id, version), option == ["--store"]
+    compiler = figures.compiler_name(cmake_id, version, processor)
+    storing = option == ["--store"]
     if not shutil.which("valgrind"):
         figures.skip("valgrind is not installed (scripts/packages test names it)")
     if not storing and not figures.read(compiler, "avx2"):
