@@ -60,25 +60,34 @@ struct AheadWalk {
   }
 };
 
-// Scores of `rows` query rows with `pieces` times 16 keys from piece `first` on.
+// Scores of `rows` query rows with `pieces` times 16 keys from piece `first` on. Unrolled by hand,
+// as values_tile() is, because g++ 12 otherwise decides on registers before it unrolls, and stores
+// every sum in every round (AVX2, NEON).
 template <typename Kv, size_t rows, size_t pieces>
 void keys_tile(const uint8_t* keys, size_t head_dim, size_t first, const float* q, float* s,
                Ahead ahead) {
   Lanes16 sum[rows][pieces];
-  for (auto& row : sum) {
-    for (Lanes16& x : row) x = Lanes16::zero();
+#pragma GCC unroll 8
+  for (size_t r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < pieces; ++j) sum[r][j] = Lanes16::zero();
   }
   AheadWalk walk(ahead, head_dim);
   for (size_t d = 0; d < head_dim; ++d, keys += Kv::kKeyBytes, q += rows) {
     walk.step();
     Lanes16 key[pieces];
+#pragma GCC unroll 8
     for (size_t j = 0; j < pieces; ++j) key[j] = Kv::key(keys, first + j);
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; ++r) {
       const Lanes16 qv = Lanes16::broadcast(q + r);
+#pragma GCC unroll 8
       for (size_t j = 0; j < pieces; ++j) sum[r][j] = fma(qv, key[j], sum[r][j]);
     }
   }
+#pragma GCC unroll 8
   for (size_t r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
     for (size_t j = 0; j < pieces; ++j) sum[r][j].store(s + r * kBlock + 16 * (first + j));
   }
 }
@@ -163,25 +172,33 @@ void values_tile(const float* w, size_t positions, const uint8_t* values, size_t
                  size_t first, size_t width, const float* fa, const float* fb, float* o,
                  AheadWalk& walk) {
   Lanes16 sum[rows][pieces];
-  for (auto& row : sum) {
-    for (Lanes16& x : row) x = Lanes16::zero();
+#pragma GCC unroll 8
+  for (size_t r = 0; r < rows; ++r) {
+#pragma GCC unroll 8
+    for (size_t j = 0; j < pieces; ++j) sum[r][j] = Lanes16::zero();
   }
   for (size_t i = 0; i < positions; ++i, values += row_bytes) {
     walk.step();
     Lanes16 value[pieces];
+#pragma GCC unroll 8
     for (size_t j = 0; j < pieces; ++j) value[j] = Kv::value(values, first + j);
+#pragma GCC unroll 8
     for (size_t r = 0; r < rows; ++r) {
       const Lanes16 weight = Lanes16::broadcast(w + r * kBlock + i);
+#pragma GCC unroll 8
       for (size_t j = 0; j < pieces; ++j) sum[r][j] = fma(weight, value[j], sum[r][j]);
     }
   }
+#pragma GCC unroll 8
   for (size_t r = 0; r < rows; ++r) {
     float* out = o + r * width + 16 * first;
     if (fa == nullptr) {
+#pragma GCC unroll 8
       for (size_t j = 0; j < pieces; ++j) sum[r][j].store(out + 16 * j);
       continue;
     }
     const Lanes16 left = Lanes16::set1(fa[r]), right = Lanes16::set1(fb[r]);
+#pragma GCC unroll 8
     for (size_t j = 0; j < pieces; ++j) {
       add(mul(Lanes16::load(out + 16 * j), left), mul(sum[r][j], right)).store(out + 16 * j);
     }

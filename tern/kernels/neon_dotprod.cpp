@@ -111,6 +111,7 @@ Lanes16 div(Lanes16 a, Lanes16 b) {
   return a;
 }
 Lanes16 fma(Lanes16 a, Lanes16 b, Lanes16 c) {
+#pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) c.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
   return c;
 }

@@ -47,14 +47,18 @@ X86_LOOPS = [
     Loop("avxvnni", "four per byte, 1 token", FOUR, "vpdpbusd", 8, 256),
     Loop("avxvnni", "1 tile by 6 tokens", GEMM, "vpdpbusd", 12, 12 * 32),
     Loop("avxvnni", "f16 keys, 6 rows", ROWS6.format("keys", "KvF16"), "vfmadd", 12, 12 * 8),
+    Loop("avxvnni", "f16 values, 6 rows", ROWS6.format("values", "KvF16"), "vfmadd", 12, 12 * 8),
     Loop("avx2", "four per byte, 1 token", FOUR, "vpmaddubsw", 8, 256),
     Loop("avx2", "1 tile by 6 tokens", GEMM, "vpmaddubsw", 12, 12 * 32),
+    Loop("avx2", "f16 keys, 6 rows", ROWS6.format("keys", "KvF16"), "vfmadd", 12, 12 * 8),
+    Loop("avx2", "f16 values, 6 rows", ROWS6.format("values", "KvF16"), "vfmadd", 12, 12 * 8),
 ]
 
 ARM_LOOPS = [
     Loop("neon_dotprod", "four per byte, 1 token", FOUR, "sdot", 16, 256),
     Loop("neon_dotprod", "1 tile by 6 tokens", GEMM, "sdot", 24, 24 * 16),
     Loop("neon_dotprod", "f16 keys, 6 rows", ROWS6.format("keys", "KvF16"), "fmla", 24, 24 * 4),
+    Loop("neon_dotprod", "f16 values, 6 rows", ROWS6.format("values", "KvF16"), "fmla", 24, 24 * 4),
     Loop("neon_i8mm", "1 tile by 6 tokens", GEMM, "smmla", 24, 24 * 32),
 ]
 
