@@ -207,7 +207,7 @@ class MixedScales final : public checkpoint::Checkpoint {
                       role == TensorRole::kOutputNorm;
     return norm ? std::vector<float>(128, 1.0f) : std::vector<float>();
   }
-  Matrix matrix(arch::TensorRole role, std::size_t, ThreadPool&) const override {
+  Matrix matrix(arch::TensorRole role, std::size_t, ThreadPool&, TernaryLayout) const override {
     if (role == arch::TensorRole::kEmbedding || role == arch::TensorRole::kV) {
       DenseMatrix m;
       m.type = DType::kF32;
@@ -278,7 +278,8 @@ class RandomLayer final : public checkpoint::Checkpoint {
                       role == TensorRole::kOutputNorm;
     return norm ? std::vector<float>(64, 1.0f) : std::vector<float>();
   }
-  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool&) const override {
+  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool&,
+                TernaryLayout) const override {
     using arch::TensorRole;
     DenseMatrix m;
     m.type = DType::kF32;
