@@ -6,6 +6,7 @@
 
 #include "tern/kernels/float_math.h"
 #include "tern/kernels/kernel_table.h"
+#include "tern/kernels/sliced_kernels.h"
 
 namespace tern::kernels {
 namespace {
@@ -390,6 +391,7 @@ constinit const KernelTable kAvx512Vnni{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 64 * kChains,
+    .sliced = &kSlicedAvx512Vnni,
 };
 
 }  // namespace tern::kernels

@@ -7,6 +7,7 @@
 
 #include "tern/kernels/float_math.h"
 #include "tern/kernels/kernel_table.h"
+#include "tern/kernels/sliced_kernels.h"
 #include "tern/tensor/dense_row.h"
 #include "tern/tensor/half.h"
 #include "tern/tensor/ternary_matrix.h"
@@ -319,6 +320,7 @@ constinit const KernelTable kScalar{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 4,
+    .sliced = &kSlicedScalar,
 };
 
 }  // namespace tern::kernels
