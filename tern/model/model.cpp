@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "tern/base/error.h"
+#include "tern/base/mapped_file.h"
 #include "tern/kernels/attention.h"
 #include "tern/model/rope_frequencies.h"
 
@@ -53,6 +54,15 @@ LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, Thre
   return w;
 }
 
+// A Q6_K head in the form that can be screened; its file pages are not needed then.
+void slice(Matrix& head, ThreadPool& pool) {
+  const auto* dense = std::get_if<DenseMatrix>(&head);
+  if (dense == nullptr || dense->type != DType::kQ6_K) return;
+  SlicedMatrix sliced(*dense, pool);
+  if (dense->owned.size() == 0) drop_pages(dense->bytes);
+  head = std::move(sliced);
+}
+
 std::array<const Linear*, 7> linears(const LayerWeights& w) {
   return {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
 }
@@ -73,6 +83,7 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
   }
   embedding_ = checkpoint_->matrix(TensorRole::kEmbedding, 0, pool);
   if (!c.tied_head) head_ = checkpoint_->matrix(TensorRole::kHead, 0, pool);
+  slice(head_ ? *head_ : embedding_, pool);
   output_norm_ = checkpoint_->vector(TensorRole::kOutputNorm, 0);
   layers_.reserve(c.layers);
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
@@ -84,7 +95,10 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
 }
 
 std::size_t Model::bytes_per_token() const noexcept {
-  std::size_t bytes = matrix_bytes(head()) + output_norm_.size() * sizeof(float);
+  const auto* sliced = std::get_if<SlicedMatrix>(&head());
+  std::size_t bytes =
+      sliced != nullptr ? sliced->rows() * sliced->record_bytes() : matrix_bytes(head());
+  bytes += output_norm_.size() * sizeof(float);
   for (const LayerWeights& w : layers_) {
     for (const Linear* linear : linears(w)) bytes += matrix_bytes(linear->weight);
     for (const auto* norm :
