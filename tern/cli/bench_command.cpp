@@ -149,8 +149,9 @@ void bench_threads(const model::Model& model, const BenchOptions& o, std::size_t
   model::Session session(cache);
   const std::size_t batch = std::min(o.batch, model.context());
   model::Forward forward(model, pool, batch);
-  const model::Head head(model);
-  std::vector<float> logits(model.config().vocab);
+  model::Head head(model);
+  const model::BestRequest greedy{.count = 1, .within = 0, .always = {}};
+  std::vector<model::TokenLogit> list;
   std::vector<std::uint32_t> ids(model.context());
   std::mt19937 rng(1);
   for (auto& id : ids) id = static_cast<std::uint32_t>(rng() % model.config().vocab);
@@ -165,7 +166,7 @@ void bench_threads(const model::Model& model, const BenchOptions& o, std::size_t
         const bool last = at + count == n;
         const auto hidden =
             forward.run({{&session, tokens.subspan(at, count), last ? count - 1 : count}});
-        if (last) head.logits(hidden, logits, pool);
+        if (last) head.best(hidden, {&greedy, 1}, {&list, 1}, pool);
       }
     });
     row.share = row.mean * static_cast<double>(model.ternary_macs_per_token()) / ceilings.int8_macs;
@@ -175,12 +176,18 @@ void bench_threads(const model::Model& model, const BenchOptions& o, std::size_t
   }
   for (const std::size_t n : o.generations) {
     if (n == 0) continue;
+    std::size_t head_bytes = 0, steps = 0;
     Row row = measure(fmt::format("tg{}", n), n, o.repetitions, fresh, [&] {
       for (std::size_t i = 0; i < n; ++i) {
-        head.logits(forward.run({{&session, tokens.subspan(i, 1), 0}}), logits, pool);
+        const auto hidden = forward.run({{&session, tokens.subspan(i, 1), 0}});
+        head_bytes += head.best(hidden, {&greedy, 1}, {&list, 1}, pool).bytes;
+        ++steps;
       }
     });
-    row.share = row.mean * static_cast<double>(model.bytes_per_token()) / ceilings.read;
+    // What was read, on average: the body, and of the head what its screens took.
+    const double bytes = static_cast<double>(model.body_bytes()) +
+                         static_cast<double>(head_bytes) / static_cast<double>(steps);
+    row.share = row.mean * bytes / ceilings.read;
     row.threads = threads;
     row.ceilings = ceilings;
     rows.push_back(row);

@@ -20,9 +20,10 @@ using std::uint8_t;
 
 constexpr size_t kAhead = 8192;  // How far ahead records are asked for.
 
-size_t scales_at(size_t blocks) { return 128 * blocks; }
-size_t norms_at(size_t blocks) { return 144 * blocks; }
-size_t d_at(size_t blocks) { return norms_at(blocks) + 8; }
+// A record is norms, d, scales, high bits (tensor/sliced_matrix.h).
+constexpr size_t kDAt = 8;
+size_t scales_at(size_t blocks) { return kDAt + 2 * blocks; }
+size_t high_at(size_t blocks) { return (scales_at(blocks) + 16 * blocks + 63) / 64 * 64; }
 
 __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
 __m256i masked(__m256i v, int mask) {
@@ -31,8 +32,8 @@ __m256i masked(__m256i v, int mask) {
 __m256 floats8(const void* p) {  // Of eight int8.
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
 }
-float d_float(const uint8_t* record, size_t blocks, size_t b) {
-  const uint8_t* p = record + d_at(blocks) + 2 * b;
+float d_float(const uint8_t* record, size_t b) {
+  const uint8_t* p = record + kDAt + 2 * b;
   return _cvtsh_ss(static_cast<unsigned short>(p[0] | (p[1] << 8)));
 }
 
@@ -50,14 +51,14 @@ __m256 add_groups(__m256 lanes, __m256i t, const uint8_t* record, size_t blocks,
   const __m256 scale = _mm256_loadu_ps(x.scales + 16 * b + 8 * h);
   const __m256 sc = floats8(record + scales_at(blocks) + 16 * b + 8 * h);
   const __m256 scaled = _mm256_mul_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(t), scale), sc);
-  return _mm256_fmadd_ps(_mm256_set1_ps(d_float(record, blocks, b)), scaled, lanes);
+  return _mm256_fmadd_ps(_mm256_set1_ps(d_float(record, b)), scaled, lanes);
 }
 
 float screen_row(const uint8_t* record, size_t blocks, const SlicedInput& x) {
   const __m256i factor = _mm256_set1_epi32(-122);
   __m256 lanes[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()};
   for (size_t b = 0; b < blocks; ++b) {
-    const uint8_t* high = record + 128 * b;
+    const uint8_t* high = record + high_at(blocks) + 128 * b;
     _mm_prefetch(reinterpret_cast<const char*>(high + kAhead), _MM_HINT_T0);
     _mm_prefetch(reinterpret_cast<const char*>(high + kAhead + 64), _MM_HINT_T0);
     for (size_t h = 0; h < 2; ++h) {
@@ -73,7 +74,7 @@ float screen_row(const uint8_t* record, size_t blocks, const SlicedInput& x) {
     }
   }
   float norms[2];
-  __builtin_memcpy(norms, record + norms_at(blocks), sizeof(norms));
+  __builtin_memcpy(norms, record, sizeof(norms));
   const float bound =
       __builtin_fmaf(norms[0], x.residual, __builtin_fmaf(norms[1], x.norm, x.least));
   return tree_sum(lanes) * 0.25f + bound;
@@ -121,7 +122,7 @@ HalfCodes half_codes(const uint8_t* high, const uint8_t* low, size_t h) {
 }
 
 void store_scales(const uint8_t* record, size_t blocks, size_t b, float* scales) {
-  const __m256 d = _mm256_set1_ps(d_float(record, blocks, b));
+  const __m256 d = _mm256_set1_ps(d_float(record, b));
   const uint8_t* sc = record + scales_at(blocks) + 16 * b;
   _mm256_storeu_ps(scales, _mm256_mul_ps(d, floats8(sc)));
   _mm256_storeu_ps(scales + 8, _mm256_mul_ps(d, floats8(sc + 8)));
@@ -131,7 +132,7 @@ void unpack(const uint8_t* record, const uint8_t* low, size_t blocks, uint8_t* c
             float* scales) noexcept {
   for (size_t b = 0; b < blocks; ++b) {
     for (size_t h = 0; h < 2; ++h) {
-      const HalfCodes c = half_codes(record + 128 * b, low + 64 * b, h);
+      const HalfCodes c = half_codes(record + high_at(blocks) + 128 * b, low + 64 * b, h);
       for (size_t j = 0; j < 4; ++j) {
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(codes + 256 * b + 64 * j + 32 * h), c.v[j]);
       }
@@ -211,7 +212,7 @@ void expand(const uint8_t* record, const uint8_t* low, size_t blocks, size_t fir
   alignas(32) int8_t room[256];
   float scales[16];
   for (size_t b = first; b < first + count; ++b) {
-    column_digits(record + 128 * b, low + 64 * b, room);
+    column_digits(record + high_at(blocks) + 128 * b, low + 64 * b, room);
     store_scales(record, blocks, b, scales);
     for (size_t g = 0; g < 16; ++g, out += 16) {
       const __m256 scale = _mm256_set1_ps(scales[g]);
@@ -231,7 +232,7 @@ void gemv_rows(const uint8_t* records, size_t record_bytes, const uint8_t* lows,
   for (size_t b = 0; b < blocks; ++b) {
     for (size_t r = 0; r < rows; ++r) {
       const uint8_t* record = records + r * record_bytes;
-      column_digits(record + 128 * b, lows + r * low_bytes + 64 * b, room[r]);
+      column_digits(record + high_at(blocks) + 128 * b, lows + r * low_bytes + 64 * b, room[r]);
       store_scales(record, blocks, b, scales[r]);
     }
     for (size_t g = 0; g < 16; ++g, x += 16) {

@@ -13,13 +13,16 @@ using std::int8_t;
 using std::size_t;
 using std::uint8_t;
 
-constexpr size_t kRows = 4;      // Records that are read side by side.
-constexpr size_t kDChunk = 16;   // Blocks whose d are made floats at a time.
-constexpr size_t kAhead = 8192;  // How far ahead records are asked for.
+constexpr size_t kRows = 2;     // Records that are read side by side.
+constexpr size_t kDChunk = 16;  // Blocks whose d are made floats at a time.
+// How far ahead records are asked for, into L2: into L1, or 1 to 4 KiB ahead, reaches half of the
+// bandwidth (measured on Zen 4, docs/kernels.md).
+constexpr size_t kAhead = 8192;
 
-size_t scales_at(size_t blocks) { return 128 * blocks; }
-size_t norms_at(size_t blocks) { return 144 * blocks; }
-size_t d_at(size_t blocks) { return norms_at(blocks) + 8; }
+// A record is norms, d, scales, high bits (tensor/sliced_matrix.h).
+constexpr size_t kDAt = 8;
+size_t scales_at(size_t blocks) { return kDAt + 2 * blocks; }
+size_t high_at(size_t blocks) { return (scales_at(blocks) + 16 * blocks + 63) / 64 * 64; }
 
 __m512i load(const void* p) { return _mm512_loadu_si512(p); }
 __m512i bytes(int v) { return _mm512_set1_epi8(static_cast<char>(v)); }
@@ -40,14 +43,21 @@ float tree_sum(__m512 lanes) {
   return _mm_cvtss_f32(_mm_add_ss(by2, _mm_movehdup_ps(by2)));
 }
 
-float bound(const uint8_t* record, size_t blocks, const SlicedInput& x) {
+float bound(const uint8_t* record, const SlicedInput& x) {
   float norms[2];
-  __builtin_memcpy(norms, record + norms_at(blocks), sizeof(norms));
+  __builtin_memcpy(norms, record, sizeof(norms));
   return __builtin_fmaf(norms[0], x.residual, __builtin_fmaf(norms[1], x.norm, x.least));
 }
 
+// g++ would fold a load into each use of the vector; the loads are what there are fewest of.
+__m512i load_once(const void* p) {
+  __m512i v = load(p);
+  asm("" : "+v"(v));
+  return v;
+}
+
 // Nibbles are masked where they stand: the high ones are 16 times too large, and the low ones are
-// made so by one shift of their sum. 122 times the sums of the digits stands ready in `offsets`.
+// made so by one shift of their sum.
 template <size_t rows>
 void screen_rows(const uint8_t* records, size_t record_bytes, size_t blocks, const SlicedInput& x,
                  float* upper) {
@@ -56,24 +66,27 @@ void screen_rows(const uint8_t* records, size_t record_bytes, size_t blocks, con
   for (__m512& l : lanes) l = _mm512_setzero_ps();
   alignas(64) float d[rows][kDChunk];
   const uint8_t* ahead = records + kAhead;
-  const size_t ahead_step = rows * record_bytes / blocks;
+  const uint8_t* const ahead_end = ahead + rows * record_bytes;
+  const size_t lines = (rows * record_bytes / 64 + blocks - 1) / blocks;
   for (size_t b = 0; b < blocks; ++b) {
     if (b % kDChunk == 0) {
       const size_t n = blocks - b < kDChunk ? blocks - b : kDChunk;
       for (size_t r = 0; r < rows; ++r) {
-        d_floats(records + r * record_bytes + d_at(blocks) + 2 * b, n, d[r]);
+        d_floats(records + r * record_bytes + kDAt + 2 * b, n, d[r]);
       }
     }
-    for (size_t i = 0; i < ahead_step; i += 64) __builtin_prefetch(ahead + i);
-    ahead += ahead_step;
+    for (size_t i = 0; i < lines && ahead < ahead_end; ++i, ahead += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T1);
+    }
     const int8_t* digits = x.digits + 256 * b;
-    const __m512i x0 = load(digits), x1 = load(digits + 64), x2 = load(digits + 128),
-                  x3 = load(digits + 192);
+    const __m512i x0 = load_once(digits), x1 = load_once(digits + 64), x2 = load_once(digits + 128),
+                  x3 = load_once(digits + 192);
     const __m512i offset = _mm512_mullo_epi32(load(x.sums + 16 * b), factor);
     const __m512 scale = _mm512_loadu_ps(x.scales + 16 * b);
     for (size_t r = 0; r < rows; ++r) {
       const uint8_t* record = records + r * record_bytes;
-      const __m512i h0 = load(record + 128 * b), h1 = load(record + 128 * b + 64);
+      const uint8_t* codes = record + high_at(blocks) + 128 * b;
+      const __m512i h0 = load_once(codes), h1 = load_once(codes + 64);
       __m512i ones = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_and_si512(h0, low), x0);
       __m512i sixteens = _mm512_dpbusd_epi32(offset, _mm512_and_si512(h0, high), x1);
       ones = _mm512_dpbusd_epi32(ones, _mm512_and_si512(h1, low), x2);
@@ -85,7 +98,7 @@ void screen_rows(const uint8_t* records, size_t record_bytes, size_t blocks, con
     }
   }
   for (size_t r = 0; r < rows; ++r) {
-    upper[r] = tree_sum(lanes[r]) * 0.25f + bound(records + r * record_bytes, blocks, x);
+    upper[r] = tree_sum(lanes[r]) * 0.25f + bound(records + r * record_bytes, x);
   }
 }
 
@@ -108,7 +121,7 @@ float low_part(const uint8_t* record, const uint8_t* low, size_t blocks,
   for (size_t b = 0; b < blocks; ++b) {
     if (b % kDChunk == 0) {
       const size_t n = blocks - b < kDChunk ? blocks - b : kDChunk;
-      d_floats(record + d_at(blocks) + 2 * b, n, d);
+      d_floats(record + kDAt + 2 * b, n, d);
     }
     const int8_t* digits = x.digits + 256 * b;
     const __m512i codes = load(low + 64 * b);
@@ -144,7 +157,7 @@ Codes block_codes(const uint8_t* high, const uint8_t* low) {
 }
 
 __m512 scales16(const uint8_t* record, size_t blocks, size_t b) {
-  const uint8_t* p = record + d_at(blocks) + 2 * b;
+  const uint8_t* p = record + kDAt + 2 * b;
   const float d = _cvtsh_ss(static_cast<unsigned short>(p[0] | (p[1] << 8)));
   return _mm512_mul_ps(_mm512_set1_ps(d),
                        _mm512_cvtepi32_ps(widen(record + scales_at(blocks) + 16 * b)));
@@ -153,35 +166,41 @@ __m512 scales16(const uint8_t* record, size_t blocks, size_t b) {
 void unpack(const uint8_t* record, const uint8_t* low, size_t blocks, uint8_t* codes,
             float* scales) noexcept {
   for (size_t b = 0; b < blocks; ++b) {
-    const Codes c = block_codes(record + 128 * b, low + 64 * b);
+    const Codes c = block_codes(record + high_at(blocks) + 128 * b, low + 64 * b);
     for (size_t j = 0; j < 4; ++j) _mm512_storeu_si512(codes + 256 * b + 64 * j, c.v[j]);
     _mm512_storeu_ps(scales + 16 * b, scales16(record, blocks, b));
   }
 }
 
+// A block of two tokens stays in registers while the rows' codes pass by.
 template <size_t rows, size_t tokens>
 void panel_tile(const uint8_t* codes, const float* scales, size_t blocks, const SlicedInput* x,
                 float* y, size_t y_stride) {
+  const __m512i factor = _mm512_set1_epi32(-32);
   __m512 lanes[tokens][rows];
   for (auto& token : lanes) {
     for (__m512& l : token) l = _mm512_setzero_ps();
   }
   for (size_t b = 0; b < blocks; ++b) {
+    __m512i xv[tokens][4], start[tokens];
+    __m512 scale[tokens];
     for (size_t t = 0; t < tokens; ++t) {
-      const int8_t* digits = x[t].digits + 256 * b;
-      const __m512i x0 = load(digits), x1 = load(digits + 64), x2 = load(digits + 128),
-                    x3 = load(digits + 192);
-      const __m512i offset = _mm512_slli_epi32(load(x[t].sums + 16 * b), 5);
-      const __m512i start = _mm512_sub_epi32(_mm512_setzero_si512(), offset);
-      const __m512 scale = _mm512_loadu_ps(x[t].scales + 16 * b);
-      for (size_t r = 0; r < rows; ++r) {
-        const uint8_t* row = codes + (r * blocks + b) * 256;
-        __m512i sum = _mm512_dpbusd_epi32(start, load(row), x0);
-        sum = _mm512_dpbusd_epi32(sum, load(row + 64), x1);
-        sum = _mm512_dpbusd_epi32(sum, load(row + 128), x2);
-        sum = _mm512_dpbusd_epi32(sum, load(row + 192), x3);
-        lanes[t][r] = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale),
-                                      _mm512_loadu_ps(scales + (r * blocks + b) * 16), lanes[t][r]);
+      for (size_t j = 0; j < 4; ++j) xv[t][j] = load_once(x[t].digits + 256 * b + 64 * j);
+      start[t] = _mm512_mullo_epi32(load(x[t].sums + 16 * b), factor);
+      scale[t] = _mm512_loadu_ps(x[t].scales + 16 * b);
+    }
+    for (size_t r = 0; r < rows; ++r) {
+      const uint8_t* row = codes + (r * blocks + b) * 256;
+      const __m512 weight = _mm512_loadu_ps(scales + (r * blocks + b) * 16);
+      __m512i sum[tokens];
+      for (size_t t = 0; t < tokens; ++t) sum[t] = start[t];
+      for (size_t j = 0; j < 4; ++j) {
+        const __m512i c = load_once(row + 64 * j);
+        for (size_t t = 0; t < tokens; ++t) sum[t] = _mm512_dpbusd_epi32(sum[t], c, xv[t][j]);
+      }
+      for (size_t t = 0; t < tokens; ++t) {
+        const __m512 scaled = _mm512_mul_ps(_mm512_cvtepi32_ps(sum[t]), scale[t]);
+        lanes[t][r] = _mm512_fmadd_ps(scaled, weight, lanes[t][r]);
       }
     }
   }
@@ -207,12 +226,10 @@ void panel_strip(const uint8_t* codes, const float* scales, size_t rows, size_t 
 void panel(const uint8_t* codes, const float* scales, size_t rows, size_t blocks,
            const SlicedInput* x, size_t tokens, float* y, size_t y_stride) noexcept {
   size_t t = 0;
-  for (; t + 4 <= tokens; t += 4) {
-    panel_strip<4>(codes, scales, rows, blocks, x + t, y + t * y_stride, y_stride);
+  for (; t + 2 <= tokens; t += 2) {
+    panel_strip<2>(codes, scales, rows, blocks, x + t, y + t * y_stride, y_stride);
   }
-  for (; t < tokens; ++t) {
-    panel_strip<1>(codes, scales, rows, blocks, x + t, y + t * y_stride, y_stride);
-  }
+  if (t < tokens) panel_strip<1>(codes, scales, rows, blocks, x + t, y + t * y_stride, y_stride);
 }
 
 // The digits of group g, 16 columns in order, at room + place(g).
@@ -240,7 +257,7 @@ void expand(const uint8_t* record, const uint8_t* low, size_t blocks, size_t fir
   alignas(64) int8_t room[256];
   alignas(64) float scales[16];
   for (size_t b = first; b < first + count; ++b, out += 256) {
-    column_digits(record + 128 * b, low + 64 * b, room);
+    column_digits(record + high_at(blocks) + 128 * b, low + 64 * b, room);
     _mm512_store_ps(scales, scales16(record, blocks, b));
     for (size_t g = 0; g < 16; ++g) _mm512_storeu_ps(out + 16 * g, group_weights(room, scales, g));
   }
@@ -256,7 +273,7 @@ void gemv_rows(const uint8_t* records, size_t record_bytes, const uint8_t* lows,
   for (size_t b = 0; b < blocks; ++b) {
     for (size_t r = 0; r < rows; ++r) {
       const uint8_t* record = records + r * record_bytes;
-      column_digits(record + 128 * b, lows + r * low_bytes + 64 * b, room[r]);
+      column_digits(record + high_at(blocks) + 128 * b, lows + r * low_bytes + 64 * b, room[r]);
       _mm512_store_ps(scales[r], scales16(record, blocks, b));
     }
     for (size_t g = 0; g < 16; ++g) {

@@ -13,13 +13,14 @@ using std::int8_t;
 using std::size_t;
 using std::uint8_t;
 
-size_t scales_at(size_t blocks) { return 128 * blocks; }
-size_t norms_at(size_t blocks) { return 144 * blocks; }
-size_t d_at(size_t blocks) { return norms_at(blocks) + 8; }
+// A record is norms, d, scales, high bits (tensor/sliced_matrix.h).
+constexpr size_t kDAt = 8;
+size_t scales_at(size_t blocks) { return kDAt + 2 * blocks; }
+size_t high_at(size_t blocks) { return (scales_at(blocks) + 16 * blocks + 63) / 64 * 64; }
 
-float d_float(const uint8_t* record, size_t blocks, size_t b) {
+float d_float(const uint8_t* record, size_t b) {
   __fp16 d;
-  __builtin_memcpy(&d, record + d_at(blocks) + 2 * b, 2);
+  __builtin_memcpy(&d, record + kDAt + 2 * b, 2);
   return static_cast<float>(d);
 }
 
@@ -67,11 +68,11 @@ float screen_row(const uint8_t* record, size_t blocks, const SlicedInput& x) {
   Lanes lanes = zero();
   for (size_t b = 0; b < blocks; ++b) {
     const Lanes sc = scales_of(record, blocks, b);
-    const float d = d_float(record, blocks, b);
+    const float d = d_float(record, b);
     for (size_t m = 0; m < 4; ++m) {
       const int8_t* digits = x.digits + 256 * b + 16 * m;
-      const uint8x16_t h0 = vld1q_u8(record + 128 * b + 16 * m);
-      const uint8x16_t h1 = vld1q_u8(record + 128 * b + 64 + 16 * m);
+      const uint8x16_t h0 = vld1q_u8(record + high_at(blocks) + 128 * b + 16 * m);
+      const uint8x16_t h1 = vld1q_u8(record + high_at(blocks) + 128 * b + 64 + 16 * m);
       int32x4_t sum = dot4(vdupq_n_s32(0), vandq_u8(h0, nibble), digits);
       sum = dot4(sum, vshrq_n_u8(h0, 4), digits + 64);
       sum = dot4(sum, vandq_u8(h1, nibble), digits + 128);
@@ -82,7 +83,7 @@ float screen_row(const uint8_t* record, size_t blocks, const SlicedInput& x) {
     }
   }
   float norms[2];
-  __builtin_memcpy(norms, record + norms_at(blocks), sizeof(norms));
+  __builtin_memcpy(norms, record, sizeof(norms));
   const float bound =
       __builtin_fmaf(norms[0], x.residual, __builtin_fmaf(norms[1], x.norm, x.least));
   return tree_sum(lanes) * 0.25f + bound;
@@ -99,7 +100,7 @@ float low_part(const uint8_t* record, const uint8_t* low, size_t blocks,
   Lanes lanes = zero();
   for (size_t b = 0; b < blocks; ++b) {
     const Lanes sc = scales_of(record, blocks, b);
-    const float d = d_float(record, blocks, b);
+    const float d = d_float(record, b);
     for (size_t m = 0; m < 4; ++m) {
       const int8_t* digits = x.digits + 256 * b + 16 * m;
       const uint8x16_t bits = vld1q_u8(low + 64 * b + 16 * m);
@@ -130,7 +131,7 @@ uint8x16x4_t quarter_codes(const uint8_t* high, const uint8_t* low, size_t m) {
 
 void store_scales(const uint8_t* record, size_t blocks, size_t b, float* scales) {
   const Lanes sc = scales_of(record, blocks, b);
-  const float32x4_t d = vdupq_n_f32(d_float(record, blocks, b));
+  const float32x4_t d = vdupq_n_f32(d_float(record, b));
   for (size_t m = 0; m < 4; ++m) vst1q_f32(scales + 4 * m, vmulq_f32(d, sc.v[m]));
 }
 
@@ -138,7 +139,7 @@ void unpack(const uint8_t* record, const uint8_t* low, size_t blocks, uint8_t* c
             float* scales) noexcept {
   for (size_t b = 0; b < blocks; ++b) {
     for (size_t m = 0; m < 4; ++m) {
-      const uint8x16x4_t c = quarter_codes(record + 128 * b, low + 64 * b, m);
+      const uint8x16x4_t c = quarter_codes(record + high_at(blocks) + 128 * b, low + 64 * b, m);
       for (size_t j = 0; j < 4; ++j) vst1q_u8(codes + 256 * b + 64 * j + 16 * m, c.val[j]);
     }
     store_scales(record, blocks, b, scales + 16 * b);
@@ -187,7 +188,7 @@ void expand(const uint8_t* record, const uint8_t* low, size_t blocks, size_t fir
   int8_t digits[256];
   float scales[16];
   for (size_t b = first; b < first + count; ++b) {
-    column_digits(record + 128 * b, low + 64 * b, digits);
+    column_digits(record + high_at(blocks) + 128 * b, low + 64 * b, digits);
     store_scales(record, blocks, b, scales);
     for (size_t g = 0; g < 16; ++g, out += 16) {
       const Lanes codes = floats16(digits + 16 * g);
@@ -206,7 +207,7 @@ void gemv(const uint8_t* records, size_t record_bytes, const uint8_t* lows, size
     const uint8_t* record = records + r * record_bytes;
     Lanes lanes = zero();
     for (size_t b = 0; b < blocks; ++b) {
-      column_digits(record + 128 * b, lows + r * low_bytes + 64 * b, digits);
+      column_digits(record + high_at(blocks) + 128 * b, lows + r * low_bytes + 64 * b, digits);
       store_scales(record, blocks, b, scales);
       for (size_t g = 0; g < 16; ++g) {
         const Lanes codes = floats16(digits + 16 * g);

@@ -21,9 +21,9 @@ float tree_sum(Lanes lanes) noexcept {
   return lanes[0];
 }
 
-float d_at(const std::uint8_t* record, std::size_t blocks, std::size_t b) noexcept {
+float d_at(const std::uint8_t* record, std::size_t b) noexcept {
   std::uint16_t bits;
-  std::memcpy(&bits, record + sliced_d_at(blocks) + 2 * b, 2);
+  std::memcpy(&bits, record + sliced_d_at() + 2 * b, 2);
   return f16_to_float(bits);
 }
 
@@ -32,8 +32,11 @@ float scale_at(const std::uint8_t* record, std::size_t blocks, std::size_t group
 }
 
 // Byte `at` of vector j of block b.
-int high_at(const std::uint8_t* record, std::size_t b, std::size_t j, std::size_t at) noexcept {
-  return (record[b * kSlicedHighBytes + 64 * (j / 2) + at] >> (4 * (j % 2))) & 15;
+int high_at(const std::uint8_t* record, std::size_t blocks, std::size_t b, std::size_t j,
+            std::size_t at) noexcept {
+  return (record[sliced_high_at(blocks) + b * kSlicedHighBytes + 64 * (j / 2) + at] >>
+          (4 * (j % 2))) &
+         15;
 }
 int low_at(const std::uint8_t* low, std::size_t b, std::size_t j, std::size_t at) noexcept {
   return (low[b * kSlicedLowBytes + at] >> (2 * j)) & 3;
@@ -57,7 +60,7 @@ float lanes_sum(const std::uint8_t* record, std::size_t blocks, const SlicedInpu
                 const GroupSum& sum) {
   Lanes lanes{};
   for (std::size_t b = 0; b < blocks; ++b) {
-    const float d = d_at(record, blocks, b);
+    const float d = d_at(record, b);
     for (std::size_t l = 0; l < kLanes; ++l) {
       const std::size_t group = kSlicedGroups * b + l;
       const float scaled =
@@ -72,12 +75,13 @@ void screen(const std::uint8_t* records, std::size_t record_bytes, std::size_t r
             std::size_t blocks, const SlicedInput& x, float* upper) noexcept {
   for (std::size_t r = 0; r < rows; ++r, records += record_bytes) {
     const float sum = lanes_sum(records, blocks, x, [&](std::size_t b, std::size_t l) {
-      const std::int32_t high = group_sum(
-          x, b, l, [&](std::size_t j, std::size_t at) { return high_at(records, b, j, at); });
+      const std::int32_t high = group_sum(x, b, l, [&](std::size_t j, std::size_t at) {
+        return high_at(records, blocks, b, j, at);
+      });
       return 16 * high - 122 * x.sums[kSlicedGroups * b + l];
     });
     float norms[2];
-    std::memcpy(norms, records + sliced_norms_at(blocks), sizeof(norms));
+    std::memcpy(norms, records, sizeof(norms));
     const float bound = std::fma(norms[0], x.residual, std::fma(norms[1], x.norm, x.least));
     upper[r] = sum * 0.25f + bound;
   }
@@ -98,11 +102,12 @@ void unpack(const std::uint8_t* record, const std::uint8_t* low, std::size_t blo
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t j = 0; j < 4; ++j) {
       for (std::size_t at = 0; at < 64; ++at) {
-        *codes++ = static_cast<std::uint8_t>(4 * high_at(record, b, j, at) + low_at(low, b, j, at));
+        *codes++ = static_cast<std::uint8_t>(4 * high_at(record, blocks, b, j, at) +
+                                             low_at(low, b, j, at));
       }
     }
     for (std::size_t l = 0; l < kSlicedGroups; ++l) {
-      *scales++ = d_at(record, blocks, b) * scale_at(record, blocks, kSlicedGroups * b + l);
+      *scales++ = d_at(record, b) * scale_at(record, blocks, kSlicedGroups * b + l);
     }
   }
 }

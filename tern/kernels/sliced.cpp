@@ -34,7 +34,7 @@ struct Norms {
 };
 Norms norms_of(const SlicedMatrix& w, std::size_t r) noexcept {
   Norms n;
-  std::memcpy(&n, w.record(r) + sliced_norms_at(w.blocks()), sizeof(n));
+  std::memcpy(&n, w.record(r), sizeof(n));
   return n;
 }
 
@@ -133,12 +133,12 @@ float closer_bound(const KernelTable& k, const SlicedMatrix& w, const ScreenInpu
 }
 
 std::size_t closer_bound_bytes(const SlicedMatrix& w) noexcept {
-  return w.record_bytes() - sliced_scales_at(w.blocks()) + w.low_bytes();
+  return sliced_high_at(w.blocks()) + w.low_bytes();
 }
 
 void prefetch_closer_bound(const SlicedMatrix& w, std::size_t r) noexcept {
   const std::uint8_t* record = w.record(r);
-  for (std::size_t i = sliced_scales_at(w.blocks()); i < w.record_bytes(); i += 64) {
+  for (std::size_t i = 0; i < sliced_high_at(w.blocks()); i += 64) {
     __builtin_prefetch(record + i);
   }
   const std::uint8_t* low = w.low(r);

@@ -96,9 +96,12 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
 
 std::size_t Model::bytes_per_token() const noexcept {
   const auto* sliced = std::get_if<SlicedMatrix>(&head());
-  std::size_t bytes =
-      sliced != nullptr ? sliced->rows() * sliced->record_bytes() : matrix_bytes(head());
-  bytes += output_norm_.size() * sizeof(float);
+  return body_bytes() +
+         (sliced != nullptr ? sliced->rows() * sliced->record_bytes() : matrix_bytes(head()));
+}
+
+std::size_t Model::body_bytes() const noexcept {
+  std::size_t bytes = output_norm_.size() * sizeof(float);
   for (const LayerWeights& w : layers_) {
     for (const Linear* linear : linears(w)) bytes += matrix_bytes(linear->weight);
     for (const auto* norm :

@@ -52,6 +52,7 @@ class Model {
   // Bytes that one token's forward pass reads: body, head, norms; without embedding and KV cache.
   // Of a sliced head what a screen always reads, the records; BestWork says what came on top.
   std::size_t bytes_per_token() const noexcept;
+  std::size_t body_bytes() const noexcept;  // The same without the head.
   // Multiply-adds with ternary weights of one token.
   std::size_t ternary_macs_per_token() const noexcept;
 

@@ -5,12 +5,11 @@
 // record and a low row. In a block of 256 columns, dword l of vector j (l 0..15, j 0..3) holds the
 // columns 16 l + 4 j ... + 3: one 32-bit lane of a dot product meets one scale only. In a record:
 //
-//   high    128 bytes a block: byte i of the first 64 has vector 0 in its low four bits, vector 1
-//           in its high four; the second 64 bytes the same for vectors 2 and 3
-//   scales  16 int8 a block
 //   norms   two floats: |w - w^| and |w| + |w - w^|, rounded up (lengths; w^ has 1.5 for low)
 //   d       f16 a block
-//   zeros   to a multiple of 64 bytes
+//   scales  16 int8 a block, then zeros to a multiple of 64 bytes
+//   high    128 bytes a block: byte i of the first 64 has vector 0 in its low four bits, vector 1
+//           in its high four; the second 64 bytes the same for vectors 2 and 3
 //
 // and a low row is 64 bytes a block: vector j of byte i in bits 2 j, 2 j + 1.
 #pragma once
@@ -30,14 +29,14 @@ inline constexpr std::size_t kSlicedHighBytes = 128;  // its bytes in a record
 inline constexpr std::size_t kSlicedLowBytes = 64;    // and in a low row,
 inline constexpr std::size_t kSlicedGroups = 16;      // and its scales.
 
-// Where things stand in the record of a row of `blocks` blocks.
-constexpr std::size_t sliced_scales_at(std::size_t blocks) { return kSlicedHighBytes * blocks; }
-constexpr std::size_t sliced_norms_at(std::size_t blocks) {
-  return (kSlicedHighBytes + kSlicedGroups) * blocks;
+// Where things stand in the record of a row of `blocks` blocks, the norms being first.
+constexpr std::size_t sliced_d_at() { return 8; }
+constexpr std::size_t sliced_scales_at(std::size_t blocks) { return sliced_d_at() + 2 * blocks; }
+constexpr std::size_t sliced_high_at(std::size_t blocks) {
+  return (sliced_scales_at(blocks) + kSlicedGroups * blocks + 63) / 64 * 64;
 }
-constexpr std::size_t sliced_d_at(std::size_t blocks) { return sliced_norms_at(blocks) + 8; }
 constexpr std::size_t sliced_record_bytes(std::size_t blocks) {
-  return (sliced_d_at(blocks) + 2 * blocks + 63) / 64 * 64;
+  return sliced_high_at(blocks) + kSlicedHighBytes * blocks;
 }
 
 // Const after construction and then shared by threads.
