@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "tern/base/error.h"
-#include "tern/base/mapped_file.h"
 #include "tern/kernels/attention.h"
 #include "tern/model/rope_frequencies.h"
 
@@ -58,9 +57,7 @@ LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, Thre
 void slice(Matrix& head, ThreadPool& pool) {
   const auto* dense = std::get_if<DenseMatrix>(&head);
   if (dense == nullptr || dense->type != DType::kQ6_K) return;
-  SlicedMatrix sliced(*dense, pool);
-  if (dense->owned.size() == 0) drop_pages(dense->bytes);
-  head = std::move(sliced);
+  head = SlicedMatrix(*dense, pool, dense->owned.size() == 0);
 }
 
 std::array<const Linear*, 7> linears(const LayerWeights& w) {

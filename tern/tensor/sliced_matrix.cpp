@@ -7,12 +7,14 @@
 #include <cmath>
 #include <cstring>
 
+#include "tern/base/mapped_file.h"
 #include "tern/tensor/half.h"
 
 namespace tern {
 namespace {
 
 constexpr std::size_t kQ6KBytes = 210;
+constexpr std::size_t kDropRows = 2048;  // Whose file pages go at once.
 
 // The 256 codes (0..63) of a block in the order of columns. Constant shifts and no branches here
 // and below: a model has a million blocks to slice, and compilers make these loops wide.
@@ -95,7 +97,7 @@ SlicedMatrix::SlicedMatrix(std::size_t rows, std::size_t blocks)
       records_(rows * sliced_record_bytes(blocks)),
       lows_(rows * blocks * kSlicedLowBytes) {}
 
-SlicedMatrix::SlicedMatrix(const DenseMatrix& w, ThreadPool& pool)
+SlicedMatrix::SlicedMatrix(const DenseMatrix& w, ThreadPool& pool, bool drop_file_pages)
     : SlicedMatrix(w.rows, w.cols / kSlicedBlock) {
   assert(w.type == DType::kQ6_K && w.cols % kSlicedBlock == 0);
   auto* records = reinterpret_cast<std::uint8_t*>(records_.data());
@@ -129,6 +131,10 @@ SlicedMatrix::SlicedMatrix(const DenseMatrix& w, ThreadPool& pool)
                                                  (1 + 0x1p-22))};
       std::memcpy(record, norms, sizeof(norms));
       largest_here = std::max(largest_here, norms[1]);
+      if (drop_file_pages && (r % kDropRows == kDropRows - 1 || r + 1 == end)) {
+        const std::size_t first = std::max(begin, r / kDropRows * kDropRows);
+        drop_pages(w.bytes.subspan(first * w.row_bytes(), (r + 1 - first) * w.row_bytes()));
+      }
     }
     float known = largest.load();
     while (known < largest_here && !largest.compare_exchange_weak(known, largest_here)) {

@@ -43,8 +43,10 @@ constexpr std::size_t sliced_record_bytes(std::size_t blocks) {
 class SlicedMatrix {
  public:
   SlicedMatrix() = default;
-  // Requires w.type == kQ6_K. Copies; `w` is not needed afterwards.
-  SlicedMatrix(const DenseMatrix& w, ThreadPool& pool);
+  // Requires w.type == kQ6_K. Copies; `w` is not needed afterwards. `drop_file_pages`, for views
+  // of a mapped file only, gives back the file's pages on the way (drop_pages()), so that there are
+  // never two copies in memory.
+  SlicedMatrix(const DenseMatrix& w, ThreadPool& pool, bool drop_file_pages = false);
 
   std::size_t rows() const noexcept { return rows_; }
   std::size_t cols() const noexcept { return blocks_ * kSlicedBlock; }
