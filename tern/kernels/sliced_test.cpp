@@ -169,8 +169,7 @@ TEST_P(SlicedTables, BoundsHoldOnRowsMadeAgainstThem) {
                               0x0400, 0x3c00, 0xbc00, 0x7bff, 0xfbff};
   for (const std::uint16_t d : ds) {
     Exact<float> h = random_floats(256 * kBlocks, rng);
-    for (float& v : h)
-      v = std::copysign(1.0f + v * 0x1p-12f, v);  // Lengths alike: Cauchy is tight.
+    for (float& v : h) v = std::copysign(1.0f, v);  // Exact as int8; Cauchy is an equation.
     auto bytes = random_q6k(kRows, kBlocks, rng);
     for (std::size_t i = 0; i < kRows * kBlocks; ++i) {
       std::uint8_t* p = &bytes[i * kBlockBytes];
