@@ -263,6 +263,14 @@ void expand(const uint8_t* record, const uint8_t* low, size_t blocks, size_t fir
   }
 }
 
+// Block b's share of `bytes`, kAhead further on.
+void ask_ahead(const uint8_t* p, size_t bytes, size_t blocks, size_t b) {
+  const size_t end = bytes * (b + 1) / blocks;
+  for (size_t i = bytes * b / blocks / 64 * 64; i < end; i += 64) {
+    _mm_prefetch(reinterpret_cast<const char*>(p + kAhead + i), _MM_HINT_T1);
+  }
+}
+
 template <size_t rows>
 void gemv_rows(const uint8_t* records, size_t record_bytes, const uint8_t* lows, size_t low_bytes,
                size_t blocks, const float* x, float* y) {
@@ -271,6 +279,11 @@ void gemv_rows(const uint8_t* records, size_t record_bytes, const uint8_t* lows,
   __m512 lanes[rows];
   for (__m512& l : lanes) l = _mm512_setzero_ps();
   for (size_t b = 0; b < blocks; ++b) {
+    // A row alone is a candidate: its neighbours are not wanted.
+    if (rows > 1) {
+      ask_ahead(records, rows * record_bytes, blocks, b);
+      ask_ahead(lows, rows * low_bytes, blocks, b);
+    }
     for (size_t r = 0; r < rows; ++r) {
       const uint8_t* record = records + r * record_bytes;
       column_digits(record + high_at(blocks) + 128 * b, lows + r * low_bytes + 64 * b, room[r]);
