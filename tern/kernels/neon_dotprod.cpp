@@ -7,6 +7,7 @@
 
 #include "tern/kernels/float_math.h"
 #include "tern/kernels/kernel_table.h"
+#include "tern/kernels/sliced_kernels.h"
 
 namespace tern::kernels {
 namespace {
@@ -397,6 +398,7 @@ constinit const KernelTable kNeonDotprod{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 16 * kChains,
+    .sliced = &kSlicedNeonDotprod,
 };
 
 }  // namespace tern::kernels
