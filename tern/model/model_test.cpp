@@ -104,7 +104,7 @@ TEST_P(Golden, ProfileCountsWhatAPassReadsAndDoes) {
   }
   EXPECT_EQ(sum.macs, count * model.ternary_macs_per_token() + dense_macs);
   const OpCost& attention = profile.cost(Op::kAttention);
-  EXPECT_EQ(attention.bytes, count * c.layers * c.kv_width() * (2 + 4));
+  EXPECT_EQ(attention.bytes, count * cache.bytes_per_position());
   EXPECT_EQ(attention.macs, count * (count + 1) * c.layers * c.q_width());
 }
 
