@@ -16,7 +16,7 @@ namespace {
 #if defined(__x86_64__)
 constexpr std::array kTables{&kAvx512Vbmi, &kAvx512Vnni, &kAvxVnni, &kAvx2, &kScalar};
 #elif defined(__aarch64__)
-constexpr std::array kTables{&kNeonDotprod, &kScalar};
+constexpr std::array kTables{&kNeonI8mm, &kNeonDotprod, &kScalar};
 #else
 constexpr std::array kTables{&kScalar};
 #endif
@@ -28,6 +28,9 @@ bool cpu_has_avxvnni() noexcept { return cpu_features().avxvnni; }
 bool cpu_has_avx512vnni() noexcept { return cpu_features().avx512vnni; }
 bool cpu_has_avx512vbmi() noexcept { return cpu_features().avx512vbmi; }
 bool cpu_has_neon_dotprod() noexcept { return cpu_features().neon_dotprod; }
+bool cpu_has_neon_i8mm() noexcept {
+  return cpu_features().neon_dotprod && cpu_features().neon_i8mm;
+}
 
 std::span<const KernelTable* const> all_tables() noexcept { return kTables; }
 

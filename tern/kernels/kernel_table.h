@@ -53,12 +53,14 @@ struct KernelTable {
   // fewer): y[g * 16 + row].
   void (*ternary_groups)(const std::uint8_t* w, std::size_t blocks, std::size_t group,
                          const std::int8_t* x, std::int32_t* y) noexcept;
-  // Codes of one tile, a byte each: the 64 codes of columns 4 s .. 4 s + 3 (row-major) at
-  // codes + s * step_bytes, for all steps of `blocks` blocks.
+  // Codes of one tile, a byte each, for all steps of `blocks` blocks: 64 of them at
+  // codes + s * step_bytes, which are columns 4 s .. 4 s + 3 (row-major), unless the table prefers
+  // another order: its codes_gemm knows that, and nothing else may read them.
   void (*ternary_unpack[kTernaryLayouts])(const std::uint8_t* w, std::size_t blocks,
                                           std::uint8_t* codes, std::size_t step_bytes) noexcept;
   // y[t * y_stride + 16 * tile + row] += sum over `steps` steps of unpacked codes times x. Step s
-  // of tile i stands at codes + (s * tiles + i) * 64; tiles is 1 .. kPanelTiles.
+  // of tile i stands at codes + (s * tiles + i) * 64; tiles is 1 .. kPanelTiles. The codes are of
+  // whole blocks, and of this table's ternary_unpack.
   void (*codes_gemm)(const std::uint8_t* codes, std::size_t tiles, std::size_t steps,
                      const std::int8_t* x, std::size_t x_stride, std::size_t tokens,
                      std::int32_t* y, std::size_t y_stride) noexcept;
@@ -141,6 +143,7 @@ bool cpu_has_avxvnni() noexcept;
 bool cpu_has_avx512vnni() noexcept;
 bool cpu_has_avx512vbmi() noexcept;
 bool cpu_has_neon_dotprod() noexcept;
+bool cpu_has_neon_i8mm() noexcept;
 
 extern const KernelTable kScalar;
 #if defined(__x86_64__)
@@ -150,6 +153,7 @@ extern const KernelTable kAvx512Vnni;
 extern const KernelTable kAvx512Vbmi;
 #elif defined(__aarch64__)
 extern const KernelTable kNeonDotprod;
+extern const KernelTable kNeonI8mm;
 #endif
 
 }  // namespace tern::kernels

@@ -1,5 +1,5 @@
-// NEON with the dot product instructions (ARMv8.2). Runs only where kNeonDotprod.supported() says
-// so.
+// NEON with the dot product instructions (ARMv8.2); with TERN_NEON_I8MM (neon_i8mm.cpp) also the
+// products of small matrices, for prompts. Runs only where the table's supported() says so.
 #include <arm_neon.h>
 
 #include <cstddef>
@@ -246,6 +246,84 @@ void gemv_tile(const Layout&, const std::uint8_t* w, std::size_t blocks, const s
   }
 }
 
+std::int32_t reduce(int32x4_t v) { return vaddvq_s32(v); }
+
+#if defined(TERN_NEON_I8MM)
+// An instruction multiplies 2 rows by 8 columns with 8 columns by 2 tokens, so this table's codes
+// lie in pairs of steps: rows 2 j and 2 j + 1, 8 columns each, at 16 j; 0..7 where the first step
+// of the pair would be, 8..15 where the second would.
+void unpack_pair(uint8x16_t first, uint8x16_t second, std::uint8_t* out) {
+  const uint32x4_t a = vreinterpretq_u32_u8(first), b = vreinterpretq_u32_u8(second);
+  vst1q_u8(out, vreinterpretq_u8_u32(vzip1q_u32(a, b)));
+  vst1q_u8(out + 16, vreinterpretq_u8_u32(vzip2q_u32(a, b)));
+}
+
+void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes,
+                    std::size_t step_bytes) noexcept {
+  for (std::size_t b = 0; b < blocks; ++b, w += 64, codes += 4 * step_bytes) {
+    for (std::size_t j = 0; j < 4; ++j) {
+      const uint8x16_t packed = vld1q_u8(w + 16 * j);
+      std::uint8_t* out = codes + j / 2 * step_bytes + j % 2 * 32;
+      unpack_pair(vreinterpretq_u8_s8(field<0>(packed)), vreinterpretq_u8_s8(field<1>(packed)),
+                  out);
+      unpack_pair(vreinterpretq_u8_s8(field<2>(packed)), vreinterpretq_u8_s8(field<3>(packed)),
+                  out + 2 * step_bytes);
+    }
+  }
+}
+
+constexpr std::size_t kGemmTokens = 6;  // 24 sums of 2 by 2, 3 pairs of tokens, a pair of rows.
+
+// 8 activations of two tokens; of the last one twice where it has no second.
+int8x16_t token_pair(const std::int8_t* x, std::size_t x_stride, bool second) {
+  const int8x8_t first = vld1_s8(x);
+  return vcombine_s8(first, second ? vld1_s8(x + x_stride) : first);
+}
+
+// Tile by tile: 32 registers hold the sums of one.
+template <std::size_t tiles, std::size_t tokens>
+void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* x,
+               std::size_t x_stride, std::int32_t* y, std::size_t y_stride) {
+  constexpr std::size_t kPairs = (tokens + 1) / 2;
+  for (std::size_t tile = 0; tile < tiles; ++tile, y += 16) {
+    int32x4_t sum[kPairs][8];  // Row 0 with token 0, with token 1; row 1 likewise.
+#pragma GCC unroll 3
+    for (std::size_t p = 0; p < kPairs; ++p) {
+#pragma GCC unroll 8
+      for (std::size_t j = 0; j < 8; ++j) sum[p][j] = vdupq_n_s32(0);
+    }
+    for (std::size_t s = 0; s < steps; s += 2) {
+      int8x16_t xv[kPairs];
+#pragma GCC unroll 3
+      for (std::size_t p = 0; p < kPairs; ++p) {
+        xv[p] = token_pair(x + 2 * p * x_stride + 4 * s, x_stride, 2 * p + 1 < tokens);
+      }
+      const std::uint8_t* step = codes + (s * tiles + tile) * 64;
+#pragma GCC unroll 8
+      for (std::size_t j = 0; j < 8; ++j) {
+        const std::uint8_t* at = step + j / 4 * tiles * 64 + j % 4 * 16;
+        const int8x16_t wv = vreinterpretq_s8_u8(vld1q_u8(at));
+#pragma GCC unroll 3
+        for (std::size_t p = 0; p < kPairs; ++p) sum[p][j] = vmmlaq_s32(sum[p][j], wv, xv[p]);
+        // Keeps g++ 12 from loading everything first, which spills sums.
+        if (j % 2 == 1) asm volatile("" ::: "memory");
+      }
+    }
+#pragma GCC unroll 3
+    for (std::size_t p = 0; p < kPairs; ++p) {
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i) {
+        std::int32_t* out = y + 2 * p * y_stride + 4 * i;
+        const int32x4_t a = sum[p][2 * i], b = sum[p][2 * i + 1];
+        vst1q_s32(out, vaddq_s32(vld1q_s32(out), vuzp1q_s32(a, b)));
+        if (2 * p + 1 == tokens) continue;
+        out += y_stride;
+        vst1q_s32(out, vaddq_s32(vld1q_s32(out), vuzp2q_s32(a, b)));
+      }
+    }
+  }
+}
+#else
 void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* codes,
                     std::size_t step_bytes) noexcept {
   for (std::size_t b = 0; b < blocks; ++b, w += 64, codes += 4 * step_bytes) {
@@ -259,8 +337,6 @@ void ternary_unpack(const std::uint8_t* w, std::size_t blocks, std::uint8_t* cod
     }
   }
 }
-
-std::int32_t reduce(int32x4_t v) { return vaddvq_s32(v); }
 
 constexpr std::size_t kGemmTokens = 6;  // 24 sums, 4 weights and an activation in 32 registers.
 
@@ -287,6 +363,7 @@ void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* 
         const int8x16_t xv = vreinterpretq_s8_s32(vdupq_n_s32(four));
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) sum[t][i] = vdotq_s32(sum[t][i], wv[i], xv);
+        asm volatile("" ::: "memory");  // As above: one activation at a time.
       }
     }
 #pragma GCC unroll 6
@@ -296,6 +373,7 @@ void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* 
     }
   }
 }
+#endif
 
 }  // namespace
 }  // namespace tern::kernels
@@ -349,6 +427,13 @@ std::uint64_t read_xor(const std::uint8_t* p, std::size_t bytes, std::size_t str
 }
 
 constexpr std::size_t kChains = 16;
+#if defined(TERN_NEON_I8MM)
+constexpr std::size_t kMacs = 32;
+int32x4_t products(int32x4_t sum, int8x16_t a, int8x16_t b) { return vmmlaq_s32(sum, a, b); }
+#else
+constexpr std::size_t kMacs = 16;
+int32x4_t products(int32x4_t sum, int8x16_t a, int8x16_t b) { return vdotq_s32(sum, a, b); }
+#endif
 
 std::int32_t int8_steps(std::size_t steps) noexcept {
   int8x16_t a = vdupq_n_s8(1);
@@ -357,18 +442,21 @@ std::int32_t int8_steps(std::size_t steps) noexcept {
   for (int32x4_t& s : sum) s = vdupq_n_s32(0);
   for (std::size_t i = 0; i < steps; ++i) {
     asm volatile("" : "+w"(a));  // Keeps the compiler from knowing the product.
-    for (int32x4_t& s : sum) s = vdotq_s32(s, a, b);
+    for (int32x4_t& s : sum) s = products(s, a, b);
   }
   int32x4_t all = sum[0];
   for (std::size_t i = 1; i < kChains; ++i) all = vaddq_s32(all, sum[i]);
   return reduce(all);
 }
 
-}  // namespace
-
-constinit const KernelTable kNeonDotprod{
+constexpr KernelTable kTable{
+#if defined(TERN_NEON_I8MM)
+    .name = "neon_i8mm",
+    .supported = cpu_has_neon_i8mm,
+#else
     .name = "neon",
     .supported = cpu_has_neon_dotprod,
+#endif
     .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr},
     .ternary_groups = ternary_groups,
     .ternary_unpack = {ternary_unpack, nullptr},
@@ -397,8 +485,16 @@ constinit const KernelTable kNeonDotprod{
     .divide = divide,
     .read_xor = read_xor,
     .int8_steps = int8_steps,
-    .int8_macs_per_step = 16 * kChains,
+    .int8_macs_per_step = kMacs * kChains,
     .sliced = &kSlicedNeonDotprod,
 };
+
+}  // namespace
+
+#if defined(TERN_NEON_I8MM)
+constinit const KernelTable kNeonI8mm = kTable;
+#else
+constinit const KernelTable kNeonDotprod = kTable;
+#endif
 
 }  // namespace tern::kernels

@@ -179,7 +179,8 @@ def usable_isas():
         flags = next((set(line.split()) for line in f if line.startswith(("flags", "Features"))), set())
     needs = {"scalar": (), "avx2": ("avx2", "fma", "f16c"), "avxvnni": ("avx_vnni",),
              "avx512vnni": ("avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
-             "avx512vbmi": ("avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_vbmi"), "neon": ("asimddp",)}  # fmt: skip
+             "avx512vbmi": ("avx512f", "avx512bw", "avx512vl", "avx512_vnni", "avx512_vbmi"), "neon": ("asimddp",),
+             "neon_i8mm": ("asimddp", "i8mm")}  # fmt: skip
     return [name for name, wanted in needs.items() if flags.issuperset(wanted)]
 
 

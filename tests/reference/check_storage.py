@@ -29,7 +29,7 @@ import storage_refusals as refusals
 # more of it. float32 NumPy differs from float64 by up to 2.8e-4 steps on these models.
 CLEAN_MARGIN = 5e-4
 INPUT_LENGTH = 48
-ISAS = ("scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "neon")
+ISAS = ("scalar", "avx2", "avxvnni", "avx512vnni", "avx512vbmi", "neon", "neon_i8mm")
 
 
 def with_other_rule(model):
