@@ -169,7 +169,10 @@ std::vector<float> rotate_half_order(const std::vector<float>& rows, std::size_t
 
 Matrix rotate_half_order(const Matrix& matrix, std::size_t head_dim, ThreadPool& pool) {
   const std::vector<std::size_t> from = file_rows(matrix_rows(matrix), head_dim);
-  return std::visit([&](const auto& m) -> Matrix { return reorder(m, from, pool); }, matrix);
+  if (const auto* ternary = std::get_if<TernaryMatrix>(&matrix)) {
+    return reorder(*ternary, from, pool);
+  }
+  return reorder(std::get<DenseMatrix>(matrix), from, pool);
 }
 
 }  // namespace tern::checkpoint

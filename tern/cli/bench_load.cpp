@@ -10,6 +10,7 @@
 #include "tern/base/system.h"
 #include "tern/cli/bench_run.h"
 #include "tern/kernels/dense.h"
+#include "tern/kernels/sliced.h"
 #include "tern/kernels/ternary.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
@@ -85,18 +86,22 @@ bool equals_scalar(const model::Model& model, const model::Linear& linear, Threa
   return true;
 }
 
-// The head's first rows, where it is stored in full precision.
+// The head's first rows, where it is stored in full precision or sliced.
 bool head_equals_scalar(const model::Model& model, ThreadPool& pool) {
-  const auto* w = std::get_if<DenseMatrix>(&model.head());
-  if (w == nullptr) return true;
+  const Matrix& w = model.head();
+  if (std::holds_alternative<TernaryMatrix>(w)) return true;
   const kernels::KernelTable& scalar = kernels::choose_table("scalar");
-  std::vector<float> x(w->cols), row(w->cols), logits(w->rows);
+  std::vector<float> x(matrix_cols(w)), row(x.size()), logits(matrix_rows(w));
   std::mt19937 rng(2);
   for (float& v : x) v = static_cast<float>(rng() % 2001) / 1000 - 1;
   model::Head(model).logits(x, logits, pool);
-  for (std::size_t r = 0; r < std::min<std::size_t>(w->rows, 256); ++r) {
-    kernels::dense_row(scalar, *w, r, row.data());
-    if (kernels::dot(scalar, row.data(), x.data(), w->cols) != logits[r]) return false;
+  for (std::size_t r = 0; r < std::min<std::size_t>(logits.size(), 256); ++r) {
+    if (const auto* sliced = std::get_if<SlicedMatrix>(&w)) {
+      kernels::sliced_row(scalar, *sliced, r, row.data());
+    } else {
+      kernels::dense_row(scalar, std::get<DenseMatrix>(w), r, row.data());
+    }
+    if (kernels::dot(scalar, row.data(), x.data(), x.size()) != logits[r]) return false;
   }
   return true;
 }

@@ -8,6 +8,7 @@
 #include <deque>
 #include <numeric>
 #include <random>
+#include <utility>
 
 #include "tern/base/system.h"
 #include "tern/model/forward.h"
@@ -63,7 +64,7 @@ class Runner {
   void run(const BenchTest& test, model::Profile* profile = nullptr);
   void warm_up(const BenchTest& test);
   void read_tokens(std::size_t count, model::Profile* profile, bool wanted);
-  void next_logits(std::span<const float> hidden, model::Profile* profile);
+  void next_best(std::span<const float> hidden, model::Profile* profile);
   std::size_t tokens(const BenchTest& test) const;
   void count_costs(const BenchTest& test, BenchRow& row) const;
 
@@ -78,16 +79,20 @@ class Runner {
   model::Head head_;
   std::size_t batch_;  // Prompt tokens per pass.
   std::vector<std::uint32_t> ids_;
-  std::vector<float> logits_;
+  std::vector<model::BestRequest> requests_;
+  std::vector<std::vector<model::TokenLogit>> lists_;
+  std::size_t head_bytes_ = 0;  // Read of the head so far.
 };
 
-// What generation does with final hidden states.
-void Runner::next_logits(std::span<const float> hidden, model::Profile* profile) {
-  logits_.resize(hidden.size() / model_.config().hidden * model_.config().vocab);
-  head_.logits(hidden, logits_, pool_, profile);
+// What greedy generation does with final hidden states.
+void Runner::next_best(std::span<const float> hidden, model::Profile* profile) {
+  const std::size_t states = hidden.size() / model_.config().hidden;
+  requests_.resize(states, {.count = 1, .within = 0, .always = {}});
+  lists_.resize(states);
+  head_bytes_ += head_.best(hidden, requests_, lists_, pool_, profile).bytes;
 }
 
-// `count` tokens more in the session, in batches; the last one's logits where they are wanted.
+// `count` tokens more in the session, in batches; the last one's best logit where it is wanted.
 void Runner::read_tokens(std::size_t count, model::Profile* profile, bool wanted) {
   const std::size_t end = session_.position() + count;
   while (session_.position() < end) {
@@ -96,7 +101,7 @@ void Runner::read_tokens(std::size_t count, model::Profile* profile, bool wanted
     const bool last = wanted && at + part == end;
     const auto hidden = forward_.run(
         {{&session_, std::span(ids_).subspan(at, part), last ? part - 1 : part}}, nullptr, profile);
-    if (last) next_logits(hidden, profile);
+    if (last) next_best(hidden, profile);
   }
 }
 
@@ -125,7 +130,7 @@ void Runner::run(const BenchTest& test, model::Profile* profile) {
   if (test.kind == BenchKind::kGenerate) {
     for (std::size_t i = 0; i < test.n; ++i) {
       const auto id = std::span(ids_).subspan(session_.position(), 1);
-      next_logits(forward_.run({{&session_, id, 0}}, nullptr, profile), profile);
+      next_best(forward_.run({{&session_, id, 0}}, nullptr, profile), profile);
     }
     return;
   }
@@ -134,7 +139,7 @@ void Runner::run(const BenchTest& test, model::Profile* profile) {
     batch.push_back({&parallel_[i], std::span(ids_).subspan(i, 1), 0});
   }
   for (std::size_t step = 0; step < kParallelTokens; ++step) {
-    next_logits(forward_.run(batch, nullptr, profile), profile);
+    next_best(forward_.run(batch, nullptr, profile), profile);
   }
 }
 
@@ -148,20 +153,20 @@ void Runner::warm_up(const BenchTest& test) {
   for (model::Session& session : parallel_) {
     batch.push_back({&session, std::span(ids_).first(1), 0});
   }
-  next_logits(forward_.run(batch), nullptr);
+  next_best(forward_.run(batch), nullptr);
 }
 
 std::size_t Runner::tokens(const BenchTest& test) const {
   return test.kind == BenchKind::kParallel ? test.n * kParallelTokens : test.n;
 }
 
-// What one repetition must read and multiply. A pass reads the weights once, and each session's
-// keys and values once. A prompt's multiply-adds are those with ternary weights; the others' are
-// the head's as well.
+// What one repetition must read, without the head, and multiply. A pass reads the weights once, and
+// each session's keys and values once. A prompt's multiply-adds are those with ternary weights; the
+// others' are the head's as well.
 void Runner::count_costs(const BenchTest& test, BenchRow& row) const {
   const auto kv = static_cast<double>(cache_.bytes_per_position());
-  const auto weights = static_cast<double>(model_.bytes_per_token());
-  const auto head = static_cast<double>(model_.head_bytes_per_token());
+  const auto weights =
+      static_cast<double>(model_.bytes_per_token() - model_.head_bytes_per_token());
   const auto depth = static_cast<double>(test.depth);
   const auto n = static_cast<double>(test.n);
   const auto ternary_macs = static_cast<double>(model_.ternary_macs_per_token());
@@ -169,10 +174,8 @@ void Runner::count_costs(const BenchTest& test, BenchRow& row) const {
       ternary_macs + static_cast<double>(model_.config().vocab * model_.config().hidden);
   if (test.kind == BenchKind::kPrompt) {
     row.macs = n * ternary_macs;
-    row.bytes = head;
     for (std::size_t at = 0; at < test.n; at += batch_) {
-      row.bytes +=
-          weights - head + kv * (depth + static_cast<double>(std::min(test.n, at + batch_)));
+      row.bytes += weights + kv * (depth + static_cast<double>(std::min(test.n, at + batch_)));
     }
   } else if (test.kind == BenchKind::kGenerate) {
     row.macs = n * all_macs;
@@ -190,17 +193,21 @@ BenchRow Runner::measure(const BenchTest& test) {
   row.threads = pool_.size();
   count_costs(test, row);
   warm_up(test);
+  const double body = std::exchange(row.bytes, 0);
   const auto count = static_cast<double>(options_.repetitions);
   kernels::Ceilings before = probe_.measure();
   for (std::size_t i = 0; i < options_.repetitions; ++i) {
     prepare(test);
+    head_bytes_ = 0;
     const double start = monotonic_seconds();
     run(test);
     const double seconds = monotonic_seconds() - start;
     const kernels::Ceilings after = probe_.measure();
     const kernels::Ceilings around = mean(before, after);
     row.samples.push_back(static_cast<double>(tokens(test)) / seconds);
-    row.read_share += row.bytes / seconds / around.read / count;
+    const double bytes = body + static_cast<double>(head_bytes_);
+    row.bytes += bytes / count;
+    row.read_share += bytes / seconds / around.read / count;
     row.int8_share += row.macs / seconds / around.int8_macs / count;
     row.ceilings.read += around.read / count;
     row.ceilings.int8_macs += around.int8_macs / count;

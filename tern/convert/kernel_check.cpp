@@ -9,6 +9,7 @@
 
 #include "tern/kernels/dense.h"
 #include "tern/kernels/quantize.h"
+#include "tern/kernels/sliced.h"
 #include "tern/kernels/ternary.h"
 
 namespace tern::convert {
@@ -193,6 +194,17 @@ std::optional<std::string> dense_difference(const DenseMatrix& matrix, ThreadPoo
   });
 }
 
+std::optional<std::string> sliced_difference(const SlicedMatrix& matrix, ThreadPool& pool) {
+  const std::vector<std::size_t> sample = sample_rows(matrix.rows());
+  const SlicedMatrix w = matrix.pick(sample);
+  const std::vector<float> x = floats(kTokens * w.cols());
+  return compare_tables(sample, [&](const KernelTable& table, std::size_t tokens) {
+    std::vector<float> y(tokens * w.rows());
+    kernels::sliced_matmul(table, w, x.data(), w.cols(), tokens, y.data(), w.rows(), pool);
+    return y;
+  });
+}
+
 }  // namespace
 
 std::vector<const KernelTable*> usable_tables() {
@@ -206,6 +218,9 @@ std::vector<const KernelTable*> usable_tables() {
 std::optional<std::string> kernel_difference(const Matrix& matrix, std::size_t activation_group,
                                              bool linear, ThreadPool& pool) {
   const auto* ternary = std::get_if<TernaryMatrix>(&matrix);
+  if (const auto* sliced = std::get_if<SlicedMatrix>(&matrix)) {
+    return sliced_difference(*sliced, pool);
+  }
   if (ternary == nullptr) return dense_difference(std::get<DenseMatrix>(matrix), pool);
   const std::vector<std::size_t> sample = sample_rows(ternary->rows());
   const TernaryMatrix rows = rows_of(*ternary, sample);

@@ -6,7 +6,6 @@
 
 #include "tern/base/error.h"
 #include "tern/base/system.h"
-#include "tern/model/head.h"
 
 namespace tern::engine {
 
@@ -61,9 +60,9 @@ Generator::Generator(const tokenizer::Tokenizer& tokenizer, model::Forward& forw
       forward_(forward),
       session_(session),
       pool_(pool),
-      logits_(forward.model().config().vocab) {}
+      head_(forward.model()) {}
 
-bool Generator::read_prompt(const GenerateRequest& request) {
+std::span<const float> Generator::read_prompt(const GenerateRequest& request) {
   const std::size_t total = request.prompt.size();
   if (total == 0) {
     throw Error(ErrorCode::kBadArgument, "an empty prompt found, expected at least one token");
@@ -74,19 +73,29 @@ bool Generator::read_prompt(const GenerateRequest& request) {
                                        " found, expected at most the context of " +
                                        std::to_string(forward_.model().context()) + " in all");
   }
+  std::span<const float> hidden;
   for (std::size_t begin = 0; begin < total; begin += forward_.max_tokens()) {
-    if (request.keep_going && !request.keep_going()) return false;
+    if (request.keep_going && !request.keep_going()) return {};
     const std::size_t count = std::min(forward_.max_tokens(), total - begin);
     const bool last = begin + count == total;
-    const auto hidden =
+    hidden =
         forward_.run({{&session_, request.prompt.subspan(begin, count), last ? count - 1 : count}});
-    if (last) model::Head(forward_.model()).logits(hidden, logits_, pool_);
     if (request.progress && total > forward_.max_tokens()) {
       request.progress("reading the prompt",
                        static_cast<double>(begin + count) / static_cast<double>(total));
     }
   }
-  return true;
+  return hidden;
+}
+
+std::uint32_t Generator::pick(Sampler& sampler, std::span<const float> hidden) {
+  if (const auto request = sampler.request()) {
+    head_.best(hidden, {&*request, 1}, {&few_, 1}, pool_);
+    return sampler.sample(std::span<const model::TokenLogit>(few_));
+  }
+  logits_.resize(forward_.model().config().vocab);
+  head_.logits(hidden, logits_, pool_);
+  return sampler.sample(std::span<const float>(logits_));
 }
 
 GenerateResult Generator::generate(const GenerateRequest& request) {
@@ -100,15 +109,17 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
   };
 
   const double start = monotonic_seconds();
-  const bool complete = read_prompt(request);
+  std::span<const float> hidden = read_prompt(request);
   result.prompt_tokens = request.prompt.size();
-  const double first = monotonic_seconds();
-  result.prompt_seconds = first - start;
-  if (!complete) {
+  if (hidden.empty()) {
+    result.prompt_seconds = monotonic_seconds() - start;
     result.reason = StopReason::kInterrupted;
     return result;
   }
   for (const std::uint32_t id : request.prompt) sampler.accept(id);
+  std::uint32_t next = pick(sampler, hidden);
+  const double first = monotonic_seconds();
+  result.prompt_seconds = first - start;
 
   for (;;) {
     if (result.tokens.size() >= request.max_tokens) break;  // kLength.
@@ -116,7 +127,7 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
       result.reason = StopReason::kInterrupted;
       break;
     }
-    const std::uint32_t id = sampler.sample(logits_);
+    const std::uint32_t id = next;
     if (tokenizer_.is_end(id) && !request.ignore_end) {
       result.reason = StopReason::kEndToken;
       break;
@@ -133,8 +144,8 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
       result.reason = StopReason::kContextFull;
       break;
     }
-    const auto hidden = forward_.run({{&session_, {&id, 1}, 0}});
-    model::Head(forward_.model()).logits(hidden, logits_, pool_);
+    hidden = forward_.run({{&session_, {&id, 1}, 0}});
+    next = pick(sampler, hidden);
     ++result.decode_steps;
   }
   result.generate_seconds = monotonic_seconds() - first;

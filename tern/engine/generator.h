@@ -13,6 +13,7 @@
 #include "tern/base/thread_pool.h"
 #include "tern/engine/sampler.h"
 #include "tern/model/forward.h"
+#include "tern/model/head.h"
 #include "tern/model/kv_pool.h"
 #include "tern/tokenizer/tokenizer.h"
 
@@ -78,13 +79,17 @@ class Generator {
   GenerateResult generate(const GenerateRequest& request);
 
  private:
-  bool read_prompt(const GenerateRequest& request);  // False: interrupted.
+  // The hidden state behind the prompt; empty: interrupted.
+  std::span<const float> read_prompt(const GenerateRequest& request);
+  std::uint32_t pick(Sampler& sampler, std::span<const float> hidden);
 
   const tokenizer::Tokenizer& tokenizer_;
   model::Forward& forward_;
   model::Session& session_;
   ThreadPool& pool_;
-  std::vector<float> logits_;
+  model::Head head_;
+  std::vector<float> logits_;           // Where the sampler wants all.
+  std::vector<model::TokenLogit> few_;  // Where it does not.
 };
 
 }  // namespace tern::engine

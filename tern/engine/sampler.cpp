@@ -45,24 +45,61 @@ void Sampler::accept(std::uint32_t token) {
   seen_.push_back(token);
 }
 
-std::uint32_t Sampler::sample(std::span<const float> logits) {
-  candidates_.resize(logits.size());
-  for (std::size_t id = 0; id < logits.size(); ++id) {
-    if (!std::isfinite(logits[id])) {
-      throw Error(ErrorCode::kUnsupported,
-                  "logit of token " + std::to_string(id) + " is " + std::to_string(logits[id]) +
-                      ", expected a finite number: the model's weights are broken");
-    }
-    candidates_[id] = {logits[id], static_cast<std::uint32_t>(id), 0};
-  }
-  penalise();
+bool Sampler::penalises() const noexcept {
+  return params_.repeat_penalty != 1 || params_.presence_penalty != 0 ||
+         params_.frequency_penalty != 0;
+}
+
+std::optional<model::BestRequest> Sampler::request() {
+  model::BestRequest request;
   if (params_.temperature <= 0) {
-    return std::ranges::max_element(candidates_,
-                                    [](const Candidate& a, const Candidate& b) {
-                                      return a.logit <
-                                             b.logit;  // The first of equals: the lower id.
-                                    })
-        ->id;
+    request.count = 1;
+  } else if (params_.top_k > 0) {
+    request.count = params_.top_k;
+  } else if (params_.min_p > 0 && params_.typical_p >= 1 && params_.top_p >= 1) {
+    // A little more than -log(min_p): keep_min_p compares rounded numbers.
+    request.within = static_cast<float>(0.001 - 1.0001 * math::log(params_.min_p));
+  } else {
+    return std::nullopt;
+  }
+  if (penalises()) {  // A penalty can lift a logit as well as lower it.
+    distinct_ = seen_;
+    std::ranges::sort(distinct_);
+    const auto [first, last] = std::ranges::unique(distinct_);
+    distinct_.erase(first, last);
+    request.always = distinct_;
+  }
+  return request;
+}
+
+void Sampler::add(std::uint32_t id, float logit) {
+  if (!std::isfinite(logit)) {
+    throw Error(ErrorCode::kUnsupported,
+                "logit of token " + std::to_string(id) + " is " + std::to_string(logit) +
+                    ", expected a finite number: the model's weights are broken");
+  }
+  candidates_.push_back({logit, id, 0});
+}
+
+std::uint32_t Sampler::sample(std::span<const float> logits) {
+  candidates_.clear();
+  candidates_.reserve(logits.size());
+  for (std::size_t id = 0; id < logits.size(); ++id) {
+    add(static_cast<std::uint32_t>(id), logits[id]);
+  }
+  return choose();
+}
+
+std::uint32_t Sampler::sample(std::span<const model::TokenLogit> list) {
+  candidates_.clear();
+  for (const model::TokenLogit& one : list) add(one.id, one.logit);
+  return choose();
+}
+
+std::uint32_t Sampler::choose() {
+  if (penalises()) penalise();
+  if (params_.temperature <= 0) {
+    return std::ranges::min_element(candidates_, better)->id;  // The first of the order.
   }
   keep_top_k();
   keep_typical();
@@ -75,18 +112,15 @@ std::uint32_t Sampler::sample(std::span<const float> logits) {
 }
 
 void Sampler::penalise() {
-  if (params_.repeat_penalty == 1 && params_.presence_penalty == 0 &&
-      params_.frequency_penalty == 0) {
-    return;
-  }
   std::map<std::uint32_t, int> counts;
   for (const std::uint32_t id : seen_) ++counts[id];
-  for (const auto& [id, count] : counts) {
-    if (id >= candidates_.size()) continue;
-    double logit = static_cast<double>(candidates_[id].logit);
+  for (Candidate& c : candidates_) {
+    const auto found = counts.find(c.id);
+    if (found == counts.end()) continue;
+    double logit = static_cast<double>(c.logit);
     logit = logit > 0 ? logit / params_.repeat_penalty : logit * params_.repeat_penalty;
-    logit -= count * params_.frequency_penalty + params_.presence_penalty;
-    candidates_[id].logit = static_cast<float>(logit);
+    logit -= found->second * params_.frequency_penalty + params_.presence_penalty;
+    c.logit = static_cast<float>(logit);
   }
 }
 
@@ -149,13 +183,16 @@ void Sampler::keep_top_p() {
   candidates_.resize(kept);
 }
 
-// Those at least min_p times as probable as the best.
+// Those at least min_p times as probable as the best. The sum of all does not enter, so that a
+// candidate that is out anyway decides nothing by having been here.
 void Sampler::keep_min_p() {
   if (params_.min_p <= 0 || candidates_.empty()) return;
-  softmax();
-  const double floor = candidates_[0].p * params_.min_p;
+  const auto best = static_cast<double>(candidates_[0].logit);
   std::size_t kept = 1;
-  while (kept < candidates_.size() && candidates_[kept].p >= floor) ++kept;
+  while (kept < candidates_.size() &&
+         math::exp(static_cast<double>(candidates_[kept].logit) - best) >= params_.min_p) {
+    ++kept;
+  }
   candidates_.resize(kept);
 }
 

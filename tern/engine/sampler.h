@@ -4,8 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
+
+#include "tern/model/head.h"
 
 namespace tern::engine {
 
@@ -35,6 +38,13 @@ class Sampler {
 
   // Picks from `logits` (one per id). Throws Error(kUnsupported) where a logit is not finite.
   std::uint32_t sample(std::span<const float> logits);
+
+  // The few logits from which the next sample(list) picks the token that sample(logits) would pick
+  // of all, from the same random state; nullopt where the chain needs all. Few suffice for the best
+  // token, for top-k and what follows it, and for min-p alone. Valid until accept().
+  std::optional<model::BestRequest> request();
+  // `list` is what model::Head::best gave for request().
+  std::uint32_t sample(std::span<const model::TokenLogit> list);
   // Tells what stands in the text (prompt tokens too), for the penalties.
   void accept(std::uint32_t token);
 
@@ -45,6 +55,9 @@ class Sampler {
     double p;
   };
   static bool better(const Candidate& a, const Candidate& b) noexcept;
+  bool penalises() const noexcept;
+  void add(std::uint32_t id, float logit);
+  std::uint32_t choose();
   void penalise();
   void keep_top_k();
   void keep_typical();
@@ -55,7 +68,8 @@ class Sampler {
 
   SamplerParams params_;
   std::uint64_t state_;
-  std::vector<std::uint32_t> seen_;  // The last repeat_last_n tokens.
+  std::vector<std::uint32_t> seen_;      // The last repeat_last_n tokens.
+  std::vector<std::uint32_t> distinct_;  // Of seen_, for request().
   std::vector<Candidate> candidates_;
 };
 

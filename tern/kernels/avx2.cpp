@@ -1,5 +1,6 @@
 // AVX2 with FMA and F16C. Runs only where kAvx2.supported() says so.
 #include "tern/kernels/avx2_lanes.h"
+#include "tern/kernels/sliced_kernels.h"
 
 namespace tern::kernels {
 namespace {
@@ -143,6 +144,7 @@ constinit const KernelTable kAvx2{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 32 * kChains,
+    .sliced = &kSlicedAvx2,
 };
 
 }  // namespace tern::kernels

@@ -7,12 +7,12 @@
 
 #include "tern/kernels/float_math.h"
 #include "tern/kernels/kernel_table.h"
+#include "tern/kernels/sliced_kernels.h"
 
 namespace tern::kernels {
 namespace {
 
 constexpr std::size_t kPrefetchBytes = 8192;  // How far ahead dense weights are asked for.
-constexpr std::size_t kStreamAhead = 1024;    // And a tile of ternary ones.
 constexpr std::size_t kTileRows = 4;          // Of dot_lanes: 16 sums in registers.
 constexpr std::size_t kTileTokens = 4;
 constexpr std::size_t kAttendPieces = 4;  // Of 16, for kAttendRows rows: 24 sums in registers.
@@ -180,6 +180,7 @@ __m512i field_mask(int f) { return _mm512_set1_epi8(static_cast<char>(3 << (2 * 
 // because every term is a multiple of 4^kPlace[f].
 struct FourPerByte {
   static constexpr int kFields = 4;
+  static constexpr std::size_t kAhead = 512;  // Bytes that are asked for before they are used.
   static constexpr unsigned kPlace[kFields] = {0, 1, 2, 3};
   __m512i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
 
@@ -194,6 +195,7 @@ struct FourPerByte {
 // subtraction saturates). Bits 6-7 of that patch turn the escape mark into c4, and c3 needs none.
 struct FivePerByte {
   static constexpr int kFields = 5;
+  static constexpr std::size_t kAhead = 16384;
   static constexpr unsigned kPlace[kFields] = {0, 1, 2, 3, 3};
   __m512i quads = load(kFivePerByteTables.quads), patches = load(kFivePerByteTables.patches);
   __m512i mask[4] = {field_mask(0), field_mask(1), field_mask(2), field_mask(3)};
@@ -239,7 +241,7 @@ template <typename Layout, std::size_t tokens>
       for (__m512i& s : token) s = _mm512_setzero_si512();
     }
     for (std::size_t b = 0; b < run; ++b, w += 64, x += 4 * kFields) {
-      _mm_prefetch(reinterpret_cast<const char*>(w + kStreamAhead), _MM_HINT_T1);
+      _mm_prefetch(reinterpret_cast<const char*>(w + Layout::kAhead), _MM_HINT_T1);
       __m512i codes[kFields];
       layout.fields(load(w), codes);
 #pragma GCC unroll 8
@@ -414,6 +416,7 @@ constexpr KernelTable kTable{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 64 * kChains,
+    .sliced = &kSlicedAvx512Vnni,
 };
 
 }  // namespace

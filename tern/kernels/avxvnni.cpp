@@ -1,5 +1,6 @@
 // AVX2 with the 256-bit vpdpbusd of AVX-VNNI. Runs only where kAvxVnni.supported() says so.
 #include "tern/kernels/avx2_lanes.h"
+#include "tern/kernels/sliced_kernels.h"
 
 namespace tern::kernels {
 namespace {
@@ -117,6 +118,7 @@ std::int32_t int8_steps(std::size_t steps) noexcept {
 
 #if defined(TERN_AVXVNNI_ON_AVX512)
 extern const KernelTable kAvxVnniOnAvx512;
+extern const SlicedKernels kSlicedAvxVnniOnAvx512;
 constinit const KernelTable kAvxVnniOnAvx512 {
   .name = "avxvnni_on_avx512", .supported = cpu_has_avx512vnni,
 #else
@@ -138,6 +140,11 @@ constinit const KernelTable kAvxVnni{
   .values_sum = {values_sum<KvF32>, values_sum<KvF16>, values_sum<KvInt8>, values_sum<KvInt4>},
   .merge = merge, .divide = divide, .read_xor = read_xor, .int8_steps = int8_steps,
   .int8_macs_per_step = 32 * kChains,
+#if defined(TERN_AVXVNNI_ON_AVX512)
+  .sliced = &kSlicedAvxVnniOnAvx512,
+#else
+  .sliced = &kSlicedAvxVnni,
+#endif
 };
 
 }  // namespace tern::kernels

@@ -123,6 +123,9 @@ struct KernelTable {
   // Runs `steps` steps of int8_macs_per_step multiply-adds in registers; the value means nothing.
   std::int32_t (*int8_steps)(std::size_t steps) noexcept;
   std::size_t int8_macs_per_step;
+
+  // Sliced matrices (sliced_kernels.h), in a file of their own for each instruction set.
+  const struct SlicedKernels* sliced;
 };
 
 // Look-ups that decode five digits per byte (tensor/ternary_code.h) in vectors (avx512vbmi.cpp):

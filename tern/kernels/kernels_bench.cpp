@@ -13,6 +13,7 @@
 #include "tern/kernels/dense.h"
 #include "tern/kernels/kernel_table.h"
 #include "tern/kernels/machine_ceilings.h"
+#include "tern/kernels/sliced.h"
 #include "tern/kernels/ternary.h"
 
 namespace tern::kernels {
@@ -227,17 +228,60 @@ void bench_attention(benchmark::State& state, const KernelTable* table) {
   state.SetItemsProcessed(state.iterations() *
                           static_cast<std::int64_t>(layers * pairs * 2 * bench.kKvHeads *
                                                     bench.kGroup * bench.kHeadDim));
-}
 
-void bench_ceilings(benchmark::State& state, const KernelTable* table) {
-  ThreadPool pool(threads());
-  CeilingProbe probe(*table, pool);
-  for (auto _ : state) {
-    const Ceilings found = probe.measure();
-    state.counters["read_GB/s"] = found.read / 1e9;
-    state.counters["GMAC/s"] = found.int8_macs / 1e9;
+  // The head of 128k words as a SlicedMatrix: a screen of one hidden state (0), of `tokens`, or, as
+  // -1, all exact logits of one.
+  void bench_sliced(benchmark::State & state, const KernelTable* table) {
+    const auto tokens = static_cast<std::size_t>(std::max<std::int64_t>(state.range(0), 1));
+    const std::size_t rows = 128256, cols = 2560;
+    ThreadPool pool(threads());
+    DenseMatrix q6k;
+    q6k.type = DType::kQ6_K;
+    q6k.rows = rows;
+    q6k.cols = cols;
+    q6k.owned = AlignedBuffer(*dtype_bytes(q6k.type, rows, cols));
+    q6k.bytes = {q6k.owned.data(), q6k.owned.size()};
+    std::uint32_t random = 3;
+    auto bytes = q6k.owned.as<std::uint8_t>();
+    for (auto& b : bytes) b = static_cast<std::uint8_t>(next(random) >> 24);
+    for (std::size_t i = 0; i < rows * cols / 256; ++i) bytes[i * 210 + 209] &= 0x3f;  // Finite.
+    const SlicedMatrix w(q6k, pool);
+    q6k = DenseMatrix();
+    const std::vector<float> x = random_floats(tokens * cols);
+    ScreenInput input;
+    input.resize(tokens, w.blocks());
+    for (std::size_t t = 0; t < tokens; ++t) input.set(t, x.data() + t * cols, w);
+    const std::size_t panels = (rows + kScreenPanel - 1) / kScreenPanel;
+    std::vector<float> upper(tokens * rows), maxima(tokens * panels);
+    const auto run = [&] {
+      if (state.range(0) < 0) {
+        sliced_matmul(*table, w, x.data(), cols, 1, upper.data(), rows, pool);
+      } else if (state.range(0) == 0) {
+        screen(*table, w, input[0], upper.data(), maxima.data(), pool);
+      } else {
+        screen_many(*table, w, input, upper.data(), rows, maxima.data(), panels, pool);
+      }
+    };
+    run();
+    const float exact = sliced_dot(kScalar, w, rows - 1, x.data() + (tokens - 1) * cols);
+    if (!(state.range(0) < 0 ? upper[rows - 1] == exact : upper.back() >= exact)) {
+      return state.SkipWithError("wrong result: a speed without the right answer is no speed");
+    }
+    for (auto _ : state) run();
+    const std::size_t read = state.range(0) == 0 ? rows * w.record_bytes() : w.bytes();
+    state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(read));
+    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(rows * cols * tokens));
   }
-}
+
+  void bench_ceilings(benchmark::State & state, const KernelTable* table) {
+    ThreadPool pool(threads());
+    CeilingProbe probe(*table, pool);
+    for (auto _ : state) {
+      const Ceilings found = probe.measure();
+      state.counters["read_GB/s"] = found.read / 1e9;
+      state.counters["GMAC/s"] = found.int8_macs / 1e9;
+    }
+  }
 
 }  // namespace
 }  // namespace tern::kernels
@@ -262,6 +306,13 @@ int main(int argc, char** argv) {
         ->Args({6912, 2560, 128, 0})
         ->Args({2560, 6912, 128, 0})
         ->Args({6912, 2560, 128, 128})
+        ->UseRealTime();
+    benchmark::RegisterBenchmark(name("head_sliced").c_str(), bench_sliced, table)
+        ->Arg(-1)
+        ->Arg(0)
+        ->Arg(1)
+        ->Arg(8)
+        ->Arg(32)
         ->UseRealTime();
     benchmark::RegisterBenchmark(name("head_q6_k").c_str(), bench_head, table, tern::DType::kQ6_K)
         ->Arg(1)

@@ -7,6 +7,7 @@
 
 #include "tern/kernels/float_math.h"
 #include "tern/kernels/kernel_table.h"
+#include "tern/kernels/sliced_kernels.h"
 
 namespace tern::kernels {
 namespace {
@@ -486,6 +487,7 @@ constexpr KernelTable kTable{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = kMacs * kChains,
+    .sliced = &kSlicedNeonDotprod,
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "tern/kernels/kernel_table.h"
 #include "tern/kernels/scalar_attention.h"
 #include "tern/kernels/scalar_math.h"
+#include "tern/kernels/sliced_kernels.h"
 #include "tern/tensor/dense_row.h"
 #include "tern/tensor/ternary_matrix.h"
 
@@ -252,6 +253,7 @@ constinit const KernelTable kScalar{
     .read_xor = read_xor,
     .int8_steps = int8_steps,
     .int8_macs_per_step = 4,
+    .sliced = &kSlicedScalar,
 };
 
 }  // namespace tern::kernels

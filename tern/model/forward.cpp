@@ -8,6 +8,7 @@
 #include "tern/kernels/attention.h"
 #include "tern/kernels/dense.h"
 #include "tern/kernels/elementwise.h"
+#include "tern/kernels/sliced.h"
 #include "tern/kernels/ternary.h"
 
 namespace tern::model {
@@ -92,6 +93,8 @@ void Forward::embed(const Batch& batch) {
     for (const std::uint32_t id : item.tokens) {
       if (const auto* ternary = std::get_if<TernaryMatrix>(&model_.embedding())) {
         kernels::ternary_row(*ternary, id, out);
+      } else if (const auto* sliced = std::get_if<SlicedMatrix>(&model_.embedding())) {
+        kernels::sliced_row(model_.kernels(), *sliced, id, out);
       } else {
         kernels::dense_row(model_.kernels(), std::get<DenseMatrix>(model_.embedding()), id, out);
       }

@@ -59,6 +59,13 @@ LayerWeights load_layer(const checkpoint::Checkpoint& c, std::size_t layer, Tern
   return w;
 }
 
+// A Q6_K head in the form that can be screened; its file pages are not needed then.
+void slice(Matrix& head, ThreadPool& pool) {
+  const auto* dense = std::get_if<DenseMatrix>(&head);
+  if (dense == nullptr || dense->type != DType::kQ6_K) return;
+  head = SlicedMatrix(*dense, pool, dense->owned.size() == 0);
+}
+
 std::array<const Linear*, 7> linears(const LayerWeights& w) {
   return {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
 }
@@ -92,6 +99,7 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
   }
   embedding_ = checkpoint_->matrix(TensorRole::kEmbedding, 0, pool);
   if (!c.tied_head) head_ = checkpoint_->matrix(TensorRole::kHead, 0, pool);
+  slice(head_ ? *head_ : embedding_, pool);
   output_norm_ = checkpoint_->vector(TensorRole::kOutputNorm, 0);
   if (!kernels::table_has_layout(table, layout)) layout = TernaryLayout::kFourPerByte;
   layers_.reserve(c.layers);
@@ -107,7 +115,10 @@ std::size_t Model::bytes_per_token() const noexcept {
   return layer_bytes(layers_) + head_bytes_per_token() + output_norm_.size() * sizeof(float);
 }
 
-std::size_t Model::head_bytes_per_token() const noexcept { return matrix_bytes(head()); }
+std::size_t Model::head_bytes_per_token() const noexcept {
+  const auto* sliced = std::get_if<SlicedMatrix>(&head());
+  return sliced != nullptr ? sliced->rows() * sliced->record_bytes() : matrix_bytes(head());
+}
 
 std::size_t Model::weight_bytes() const noexcept {
   return layer_bytes(layers_) + matrix_bytes(embedding_) + (head_ ? matrix_bytes(*head_) : 0) +

@@ -46,12 +46,14 @@ class Model {
   std::size_t context() const noexcept { return rope_.positions(); }
 
   const Matrix& embedding() const noexcept { return embedding_; }
+  // Q6_K is kept as a SlicedMatrix (the same numbers); every other head as the checkpoint has it.
   const Matrix& head() const noexcept { return head_ ? *head_ : embedding_; }
   const std::vector<float>& output_norm() const noexcept { return output_norm_; }
   const std::vector<LayerWeights>& layers() const noexcept { return layers_; }
   const kernels::RopeTable& rope() const noexcept { return rope_; }
 
   // Bytes that one token's forward pass reads: body, head, norms; without embedding and KV cache.
+  // Of a sliced head what a screen always reads, the records; BestWork says what came on top.
   std::size_t bytes_per_token() const noexcept;
   std::size_t head_bytes_per_token() const noexcept;  // Of these, the head's.
   // Bytes of all weights, embedding and head among them, as they are in memory.

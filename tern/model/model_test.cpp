@@ -104,7 +104,7 @@ TEST_P(Golden, ProfileCountsWhatAPassReadsAndDoes) {
   }
   EXPECT_EQ(sum.macs, count * model.ternary_macs_per_token() + dense_macs);
   const OpCost& attention = profile.cost(Op::kAttention);
-  EXPECT_EQ(attention.bytes, count * c.layers * c.kv_width() * (2 + 4));
+  EXPECT_EQ(attention.bytes, count * cache.bytes_per_position());
   EXPECT_EQ(attention.macs, count * (count + 1) * c.layers * c.q_width());
 }
 
@@ -207,7 +207,7 @@ class MixedScales final : public checkpoint::Checkpoint {
                       role == TensorRole::kOutputNorm;
     return norm ? std::vector<float>(128, 1.0f) : std::vector<float>();
   }
-  Matrix matrix(arch::TensorRole role, std::size_t, ThreadPool&) const override {
+  Matrix matrix(arch::TensorRole role, std::size_t, ThreadPool&, TernaryLayout) const override {
     if (role == arch::TensorRole::kEmbedding || role == arch::TensorRole::kV) {
       DenseMatrix m;
       m.type = DType::kF32;
@@ -278,7 +278,8 @@ class RandomLayer final : public checkpoint::Checkpoint {
                       role == TensorRole::kOutputNorm;
     return norm ? std::vector<float>(64, 1.0f) : std::vector<float>();
   }
-  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool&) const override {
+  Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool&,
+                TernaryLayout) const override {
     using arch::TensorRole;
     DenseMatrix m;
     m.type = DType::kF32;
