@@ -279,8 +279,13 @@ class Commands(unittest.TestCase):
                  "tg4 @ d70": (4 * per_token + (71 + 72 + 73 + 74) * kv, 4 * (macs + 512 * 512)),
                  "npl3": (32 * per_token + 3 * kv * sum(range(65, 97)),
                           3 * 32 * (macs + 512 * 512))}
+        passes = {"p": 1, "t": 4, "n": 32}
         for row in rows:
-            self.assertEqual((row["bytes"], row["macs"]), costs[row["test"]], row["test"])
+            least, macs_needed = costs[row["test"]]
+            self.assertEqual(row["macs"], macs_needed, row["test"])
+            # On top of what its screen always reads: the rows of the head that it had to look at.
+            self.assertGreaterEqual(row["bytes"], least, row["test"])
+            self.assertLess(row["bytes"], least + passes[row["test"][0]] * 512 * 512, row["test"])
             samples, tokens = row["samples"], {"p": 8, "t": 4, "n": 96}[row["test"][0]]
             self.assertEqual(len(samples), 2)
             self.assertAlmostEqual(row["tokens_per_second"], sum(samples) / 2, 3)
