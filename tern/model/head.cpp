@@ -18,7 +18,8 @@ namespace {
 
 using kernels::kScreenPanel;
 
-constexpr std::size_t kChunk = 32;  // Hidden states that are screened in one pass over the head.
+constexpr std::size_t kRowsAhead = 6;  // Of survivors(): asked for before they are summed.
+constexpr std::size_t kChunk = 32;     // Hidden states that are screened in one pass over the head.
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 std::size_t panels_of(std::size_t rows) { return (rows + kScreenPanel - 1) / kScreenPanel; }
@@ -221,46 +222,39 @@ float Head::seed_threshold(std::span<const float> upper, std::span<const float> 
 }
 
 // Rows whose bound reaches `least`, in per_worker_; unless the bounds are the closest already, the
-// low bits of a row have their say too. Returns the bytes read. A panel's rows are asked for while
-// those of the one before are summed.
+// low bits of a row have their say too. Returns the bytes read. Rows are far from each other in
+// memory and asked for some rows before they are summed.
 std::size_t Head::survivors(const SlicedMatrix& head, std::size_t t, bool closest,
                             std::span<const float> upper, std::span<const float> maxima,
                             float least, ThreadPool& pool) {
   per_worker_.resize(pool.size());
   std::atomic<std::size_t> looked_at{0};
   pool.run([&](std::size_t worker) {
-    std::vector<std::uint32_t>& out = per_worker_[worker];
-    out.clear();
-    std::array<std::uint32_t, kScreenPanel> rows[2];
-    std::size_t waiting = 0, looked = 0;
-    const auto settle = [&](const std::array<std::uint32_t, kScreenPanel>& panel) {
-      for (std::size_t i = 0; i < waiting; ++i) {
-        const std::uint32_t r = panel[i];
-        if (closest ||
-            kernels::closer_bound(model_->kernels(), head, input_, t, r, upper[r]) >= least) {
-          out.push_back(r);
-        }
-      }
-      looked += waiting;
-      waiting = 0;
-    };
+    std::vector<std::uint32_t>& rows = per_worker_[worker];
+    rows.clear();
     const auto [begin, end] = part_of(maxima.size(), worker, pool.size());
-    std::size_t turn = 0;
     for (std::size_t p = begin; p < end; ++p) {
       if (maxima[p] < least) continue;
-      std::size_t count = 0;
       for (std::size_t r = p * kScreenPanel; r < std::min(upper.size(), (p + 1) * kScreenPanel);
            ++r) {
-        if (upper[r] < least) continue;
-        rows[turn][count++] = static_cast<std::uint32_t>(r);
-        if (!closest) kernels::prefetch_closer_bound(head, r);
+        if (upper[r] >= least) rows.push_back(static_cast<std::uint32_t>(r));
       }
-      settle(rows[1 - turn]);
-      waiting = count;
-      turn = 1 - turn;
     }
-    settle(rows[1 - turn]);
-    looked_at += looked;
+    if (closest) return;
+    looked_at += rows.size();
+    const auto ask_for = [&](std::size_t i) {
+      if (i < rows.size()) kernels::prefetch_closer_bound(head, rows[i]);
+    };
+    for (std::size_t i = 0; i < kRowsAhead; ++i) ask_for(i);
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      ask_for(i + kRowsAhead);
+      const std::uint32_t r = rows[i];
+      if (kernels::closer_bound(model_->kernels(), head, input_, t, r, upper[r]) >= least) {
+        rows[kept++] = r;
+      }
+    }
+    rows.resize(kept);
   });
   return closest ? 0 : looked_at * kernels::closer_bound_bytes(head);
 }
