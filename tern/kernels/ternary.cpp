@@ -237,13 +237,29 @@ void expand_row(const TernaryMatrix& w, std::size_t r, std::size_t c, std::size_
 
 void ternary_matmul(const KernelTable& k, const TernaryMatrix& w, const Int8Rows& x, float* y,
                     std::size_t y_stride, ThreadPool& pool) {
-  assert(x.cols == w.cols() && (x.group == 0 || x.group == w.group()));
-  assert(k.ternary_gemv[layout_index(w)] != nullptr);
-  const Scaling scaling(w, x);
-  const auto few = scaling.grouped() ? gemv_tiles_grouped : gemv_tiles;
-  const auto work = x.tokens <= kGemvTokens ? few : gemm_tiles;
-  pool.parallel_for(w.tiles(), 1, [&](std::size_t begin, std::size_t end) {
-    work(k, scaling, begin, end, y, y_stride);
+  const TernaryProduct product{&w, y, y_stride};
+  ternary_matmul(k, {&product, 1}, x, pool);
+}
+
+void ternary_matmul(const KernelTable& k, std::span<const TernaryProduct> products,
+                    const Int8Rows& x, ThreadPool& pool) {
+  std::size_t tiles = 0;
+  for (const TernaryProduct& p : products) tiles += p.w->tiles();
+  pool.parallel_for(tiles, 1, [&](std::size_t begin, std::size_t end) {
+    std::size_t first = 0;  // Tile of this product, counted through all of them.
+    for (const TernaryProduct& p : products) {
+      const TernaryMatrix& w = *p.w;
+      assert(x.cols == w.cols() && (x.group == 0 || x.group == w.group()));
+      assert(k.ternary_gemv[layout_index(w)] != nullptr);
+      const std::size_t from = std::max(begin, first), to = std::min(end, first + w.tiles());
+      if (from < to) {
+        const Scaling scaling(w, x);
+        const auto few = scaling.grouped() ? gemv_tiles_grouped : gemv_tiles;
+        (x.tokens <= kGemvTokens ? few : gemm_tiles)(k, scaling, from - first, to - first, p.y,
+                                                     p.y_stride);
+      }
+      first += w.tiles();
+    }
   });
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 
 #include "tern/base/thread_pool.h"
 #include "tern/kernels/dispatch.h"
@@ -24,6 +25,16 @@ namespace tern::kernels {
 // each panel of weights (never a loop of matrix-vector products over the whole matrix).
 void ternary_matmul(const KernelTable& k, const TernaryMatrix& w, const Int8Rows& x, float* y,
                     std::size_t y_stride, ThreadPool& pool);
+
+// The same for several matrices that meet the same activations (q, k and v; gate and up): the
+// threads share all their tiles in one step. All must allow x.group.
+struct TernaryProduct {
+  const TernaryMatrix* w;
+  float* y;
+  std::size_t y_stride;
+};
+void ternary_matmul(const KernelTable& k, std::span<const TernaryProduct> products,
+                    const Int8Rows& x, ThreadPool& pool);
 
 // The same product with float activations, for ternary heads, where nothing declares int8: each row
 // is expanded to digit * scale and then multiplied as dense.h defines it.

@@ -187,7 +187,7 @@ const Case kCases[] = {
     {40, 2700, 6, ScaleKind::kGroup, 1344, 0},
 };
 
-class TernaryProduct : public TableTest {
+class TernaryProductTest : public TableTest {
  protected:
   // Every case in every layout that it may have and this table reads.
   static std::vector<std::pair<Case, TernaryLayout>> cases() {
@@ -202,8 +202,40 @@ class TernaryProduct : public TableTest {
   }
 };
 
+// Several matrices in one step give what each gives alone, wherever the threads cut them.
+TEST_P(TernaryProductTest, SeveralAtOnceAreAsEachAlone) {
+  std::mt19937 rng(20260307);
+  const std::size_t cols = 333;
+  for (const std::size_t tokens : Sizes{1, 4, 9}) {
+    std::vector<TernaryMatrix> weights;
+    for (const std::size_t rows : Sizes{40, 5, 100}) {
+      const Case c{rows, cols, tokens, ScaleKind::kRow, 0, 0};
+      weights.push_back(random_matrix(c, TernaryLayout::kFourPerByte, rng));
+    }
+    const Exact<float> x = random_floats(tokens * cols, rng);
+    for (const std::size_t threads : Sizes{1, 2, 3, 7}) {
+      ThreadPool pool(threads);
+      Int8Rows q;
+      q.resize(tokens, cols, 0);
+      quantize_rows(k(), x.data(), cols, q, pool);
+      std::vector<Exact<float>> got;
+      std::vector<TernaryProduct> products;
+      for (const TernaryMatrix& w : weights) got.emplace_back(tokens * w.rows());
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        products.push_back({&weights[i], got[i].data(), weights[i].rows()});
+      }
+      ternary_matmul(k(), products, q, pool);
+      for (std::size_t i = 0; i < weights.size(); ++i) {
+        Exact<float> want(tokens * weights[i].rows());
+        ternary_matmul(k(), weights[i], q, want.data(), weights[i].rows(), pool);
+        expect_same_bits(got[i].span(), want.span(), std::to_string(i));
+      }
+    }
+  }
+}
+
 // Shapes that nobody chose: no multiple of any block, tile, panel or chunk.
-TEST_P(TernaryProduct, RandomShapesAgreeWithTheDefinition) {
+TEST_P(TernaryProductTest, RandomShapesAgreeWithTheDefinition) {
   std::mt19937 rng(20260306);
   for (int i = 0; i < 40; ++i) {
     const std::size_t group = 64 * (1 + rng() % 5);
@@ -237,7 +269,7 @@ TEST_P(TernaryProduct, RandomShapesAgreeWithTheDefinition) {
   }
 }
 
-TEST_P(TernaryProduct, EqualsTheDefinitionForAnyThreadsAndBatch) {
+TEST_P(TernaryProductTest, EqualsTheDefinitionForAnyThreadsAndBatch) {
   std::mt19937 rng(20260304);
   for (const auto& [c, layout] : cases()) {
     const std::string what = std::to_string(c.rows) + "x" + std::to_string(c.cols) + ", " +
@@ -270,7 +302,7 @@ TEST_P(TernaryProduct, EqualsTheDefinitionForAnyThreadsAndBatch) {
   }
 }
 
-TEST_P(TernaryProduct, FloatActivationsEqualExpandedRows) {
+TEST_P(TernaryProductTest, FloatActivationsEqualExpandedRows) {
   std::mt19937 rng(20260305);
   for (const Case& c : kCases) {
     const TernaryMatrix w = random_matrix(c, kLayouts[c.any_layout() ? 1 : 0], rng);
@@ -294,7 +326,8 @@ TEST_P(TernaryProduct, FloatActivationsEqualExpandedRows) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TernaryProduct, testing::ValuesIn(tables_under_test()), table_label);
+INSTANTIATE_TEST_SUITE_P(All, TernaryProductTest, testing::ValuesIn(tables_under_test()),
+                         table_label);
 
 }  // namespace
 }  // namespace tern::kernels

@@ -3,6 +3,8 @@
 #include "tern/model/forward.h"
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "tern/base/error.h"
 #include "tern/kernels/attention.h"
@@ -112,9 +114,7 @@ void Forward::attention_block(std::size_t layer) {
   norm(x_.data(), w.attn_norm, c.hidden, normed_.data());  // T x H
   show("attn_norm", normed_.data(), c.hidden);
   set_input(normed_.data(), c.hidden, Op::kQkv);
-  linear(w.q, q_);  // T x Q
-  linear(w.k, k_);  // T x KV
-  linear(w.v, v_);  // T x KV
+  linear({{w.q, q_}, {w.k, k_}, {w.v, v_}});  // T x Q, T x KV, T x KV
   show("q", q_.data(), c.q_width());
   show("k", k_.data(), c.kv_width());
   show("v", v_.data(), c.kv_width());
@@ -137,7 +137,7 @@ void Forward::attention_block(std::size_t layer) {
     show("attn_sub_norm", attn_.data(), c.q_width());
   }
   set_input(attn_.data(), c.q_width(), Op::kO);
-  linear(w.o, projected_);  // T x H
+  linear({{w.o, projected_}});  // T x H
   show("o", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
   mark(Op::kResidual);
@@ -177,8 +177,7 @@ void Forward::ffn_block(std::size_t layer) {
   norm(x_.data(), w.ffn_norm, c.hidden, normed_.data());  // T x H
   show("ffn_norm", normed_.data(), c.hidden);
   set_input(normed_.data(), c.hidden, Op::kGateUp);
-  linear(w.gate, gate_);  // T x F
-  linear(w.up, up_);      // T x F
+  linear({{w.gate, gate_}, {w.up, up_}});  // T x F each
   show("gate", gate_.data(), c.ffn);
   show("up", up_.data(), c.ffn);
   if (c.activation == arch::GateActivation::kReluSquared) {
@@ -193,7 +192,7 @@ void Forward::ffn_block(std::size_t layer) {
     show("ffn_sub_norm", gate_.data(), c.ffn);
   }
   set_input(gate_.data(), c.ffn, Op::kDown);
-  linear(w.down, projected_);  // T x H
+  linear({{w.down, projected_}});  // T x H
   show("down", projected_.data(), c.hidden);
   kernels::add(table, x_.data(), projected_.data(), tokens_ * c.hidden, pool_);
   mark(Op::kResidual);
@@ -246,28 +245,45 @@ void Forward::set_input(const float* x, std::size_t cols, Op op) {
   quantized_ = false;
 }
 
-void Forward::linear(const Linear& weights, std::vector<float>& y) {
+void Forward::quantize_input(std::size_t group) {
+  if (quantized_ && q8_.group == group) return;
+  q8_.resize(tokens_, input_cols_, group);
+  kernels::quantize_rows(model_.kernels(), input_, input_cols_, q8_, pool_);
+  if (!quantized_) show_quantized();  // Later ones of this input may have other groups.
+  quantized_ = true;
+  mark(Op::kQuantize);
+}
+
+void Forward::linear(std::initializer_list<Product> products) {
   const kernels::KernelTable& table = model_.kernels();
-  const std::size_t rows = matrix_rows(weights.weight);
-  if (const auto* ternary = std::get_if<TernaryMatrix>(&weights.weight)) {
-    if (!quantized_ || q8_.group != weights.activation_group) {
-      q8_.resize(tokens_, input_cols_, weights.activation_group);
-      kernels::quantize_rows(table, input_, input_cols_, q8_, pool_);
-      if (!quantized_) show_quantized();  // Later ones of this input may have other groups.
-      quantized_ = true;
-      mark(Op::kQuantize);
+  std::array<kernels::TernaryProduct, 3> together;
+  std::size_t waiting = 0;
+  const auto multiply = [&] {
+    kernels::ternary_matmul(table, std::span(together).first(std::exchange(waiting, 0)), q8_,
+                            pool_);
+  };
+  std::size_t bytes = 0, macs = 0;
+  for (const auto& [weights, y] : products) {
+    const std::size_t rows = matrix_rows(weights.weight);
+    if (const auto* ternary = std::get_if<TernaryMatrix>(&weights.weight)) {
+      if (waiting > 0 && q8_.group != weights.activation_group) multiply();
+      quantize_input(weights.activation_group);
+      together[waiting++] = {ternary, y.data(), rows};
+    } else {
+      kernels::dense_matmul(table, std::get<DenseMatrix>(weights.weight), input_, input_cols_,
+                            tokens_, y.data(), rows, pool_);
     }
-    kernels::ternary_matmul(table, *ternary, q8_, y.data(), rows, pool_);
-  } else {
-    kernels::dense_matmul(table, std::get<DenseMatrix>(weights.weight), input_, input_cols_,
-                          tokens_, y.data(), rows, pool_);
+    bytes += matrix_bytes(weights.weight);
+    macs += tokens_ * rows * input_cols_;
   }
-  if (!weights.bias.empty()) {
-    for (std::size_t t = 0; t < tokens_; ++t) {
+  if (waiting > 0) multiply();
+  for (const auto& [weights, y] : products) {
+    const std::size_t rows = weights.bias.size();
+    for (std::size_t t = 0; t < tokens_ && rows > 0; ++t) {
       for (std::size_t r = 0; r < rows; ++r) y[t * rows + r] += weights.bias[r];
     }
   }
-  mark(input_op_, matrix_bytes(weights.weight), tokens_ * rows * input_cols_);
+  mark(input_op_, bytes, macs);
 }
 
 // The keys and values of each session are read once; each token meets those up to its own.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -59,9 +60,15 @@ class Forward {
 
   void norm(const float* x, const std::vector<float>& weight, std::size_t n, float* out);
   void head_norms(std::vector<float>& x, const std::vector<float>& weight, std::size_t heads);
-  // The input of the next linear() calls; quantised on the first ternary one.
+  // The input of the next linear() call.
   void set_input(const float* x, std::size_t cols, Op op);
-  void linear(const Linear& weights, std::vector<float>& y);
+  // Products with it. Ternary ones that share an activation scale are one step of the pool.
+  struct Product {
+    const Linear& weights;
+    std::vector<float>& y;
+  };
+  void linear(std::initializer_list<Product> products);
+  void quantize_input(std::size_t group);
   void show(const char* name, const float* x, std::size_t cols);
   void show_quantized();
   void mark(Op op, std::uint64_t bytes = 0, std::uint64_t macs = 0) {
