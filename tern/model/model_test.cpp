@@ -186,9 +186,22 @@ TEST_P(Golden, RefusesWhatDoesNotFit) {
 INSTANTIATE_TEST_SUITE_P(Models, Golden, testing::ValuesIn(golden_folders()),
                          [](const auto& test) { return test.param.filename().string(); });
 
+// A checkpoint that no file holds: norms of ones, matrices from the test.
+class UnitNorms : public checkpoint::Checkpoint {
+ public:
+  std::string_view format() const noexcept override { return "test"; }
+  std::vector<checkpoint::TensorInfo> tensors() const override { return {}; }
+  std::vector<float> vector(arch::TensorRole role, std::size_t) const override {
+    using arch::TensorRole;
+    const bool norm = role == TensorRole::kAttnNorm || role == TensorRole::kFfnNorm ||
+                      role == TensorRole::kOutputNorm;
+    return norm ? std::vector<float>(config_.hidden, 1.0f) : std::vector<float>();
+  }
+};
+
 // One layer that declares nothing: v in full precision has no int8 activations, q and k have them
 // in different groups.
-class MixedScales final : public checkpoint::Checkpoint {
+class MixedScales final : public UnitNorms {
  public:
   MixedScales(std::size_t q_group, std::size_t k_group) : q_group_(q_group), k_group_(k_group) {
     config_.hidden = config_.ffn = 128;
@@ -198,14 +211,6 @@ class MixedScales final : public checkpoint::Checkpoint {
     config_.vocab = 8;
     config_.context = 16;
     config_.tied_head = true;
-  }
-  std::string_view format() const noexcept override { return "test"; }
-  std::vector<checkpoint::TensorInfo> tensors() const override { return {}; }
-  std::vector<float> vector(arch::TensorRole role, std::size_t) const override {
-    using arch::TensorRole;
-    const bool norm = role == TensorRole::kAttnNorm || role == TensorRole::kFfnNorm ||
-                      role == TensorRole::kOutputNorm;
-    return norm ? std::vector<float>(128, 1.0f) : std::vector<float>();
   }
   Matrix matrix(arch::TensorRole role, std::size_t, ThreadPool&, TernaryLayout) const override {
     if (role == arch::TensorRole::kEmbedding || role == arch::TensorRole::kV) {
@@ -258,7 +263,7 @@ TEST(TraceOfMixedScales, ShowsTheActivationsOfTheFirstTernaryMatrix) {
 }
 
 // One layer of random weights in full precision, of a context that has several spans.
-class RandomLayer final : public checkpoint::Checkpoint {
+class RandomLayer final : public UnitNorms {
  public:
   RandomLayer() {
     config_.hidden = config_.ffn = 64;
@@ -269,14 +274,6 @@ class RandomLayer final : public checkpoint::Checkpoint {
     config_.vocab = 64;
     config_.context = 1200;
     config_.tied_head = true;
-  }
-  std::string_view format() const noexcept override { return "test"; }
-  std::vector<checkpoint::TensorInfo> tensors() const override { return {}; }
-  std::vector<float> vector(arch::TensorRole role, std::size_t) const override {
-    using arch::TensorRole;
-    const bool norm = role == TensorRole::kAttnNorm || role == TensorRole::kFfnNorm ||
-                      role == TensorRole::kOutputNorm;
-    return norm ? std::vector<float>(64, 1.0f) : std::vector<float>();
   }
   Matrix matrix(arch::TensorRole role, std::size_t layer, ThreadPool&,
                 TernaryLayout) const override {
