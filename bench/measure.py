@@ -31,11 +31,14 @@ def depth(context, threads):
     return ["-p", "0", "-n", "128", "-d", str(context - 128), "-t", threads, "-r", "2", "--profile"]
 
 
+# The other layout, for comparison.
+FOUR = ["-p", "512", "-n", "128", "-t", "1,2", "--layout", "four"]
+
 MACHINE = re.compile(r"^\d{4}-\d\d-\d\d-")  # The date in front of it.
 
 # What is run for each shape. A shape's first run gives its load row.
 PLAN = {
-    "bitnet-2b4t": [ROWS, depth(4096, "1,2")],
+    "bitnet-2b4t": [ROWS, depth(4096, "1,2"), FOUR],
     "bitnet-700m": [ROWS, depth(2048, "1,2")],
     "llama3-8b": [ROWS, depth(4096, "2")],
     "llama-70b": [["-p", "0", "-n", "16", "-r", "1", "-t", "2", "--profile"]],
@@ -56,7 +59,8 @@ def asked(words):
         tests += [f"pp{n}{end}" for n in numbers(words, "-p") if n]
         tests += [f"tg{n}{end}" for n in numbers(words, "-n") if n]
     tests += [f"npl{n}" for n in numbers(words, "-npl") if n]
-    return [[test, threads] for threads in numbers(words, "-t") for test in tests]
+    layouts = words[words.index("--layout") + 1].split(",") if "--layout" in words else ["densest"]
+    return [[test, threads] for _ in layouts for threads in numbers(words, "-t") for test in tests]
 
 
 def measure_shape(tern, shape, runs, options):

@@ -60,8 +60,10 @@ def table(document, file, language):
     words = WORDS[language]
     lines = ["| " + " | ".join(words["head"]) + " |", "|---|" + "--:|" * (len(words["head"]) - 1)]
     for name, shape in document["shapes"].items():
+        main = shape["load"].get("layout")
         for threads in sorted({row["threads"] for row in shape["results"]}):
-            rows = {row["test"]: row for row in shape["results"] if row["threads"] == threads}
+            rows = {row["test"]: row for row in shape["results"] 
+                    if row["threads"] == threads and row.get("layout") == main}
             prompt = rows.get("pp512") or rows.get("pp16")
             plain = [test for test in rows if re.fullmatch(r"tg\d+", test)]
             deep = [test for test in rows if re.fullmatch(r"tg\d+ @ d\d+", test)]

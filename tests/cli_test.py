@@ -300,6 +300,7 @@ class Commands(unittest.TestCase):
             self.assertEqual(row["share_of_ceiling"], row[main])
             self.assertNotIn("peer", row)
         load = result["load"]
+        self.assertEqual({row["layout"] for row in result["results"]}, {load["layout"]})
         self.assertEqual((load["threads"], load["page_cache"], len(load["samples"])), (2, True, 2))
         self.assertEqual(load["kv_bytes"], (64 + 1) * kv)
         self.assertGreater(load["weight_bytes"], per_token - 1)
@@ -320,6 +321,14 @@ class Commands(unittest.TestCase):
                      "Loading took", "| gate_up ", "times the floor", "± "):
             self.assertIn(word, text)
         self.assertNotIn("Peers", text)
+        four = self.json(*bench, "-o", "json", "--layout", "four")
+        self.assertEqual([row["layout"] for row in four["results"]], ["four"] * 2)
+        if self.json(*bench, "-o", "json")["load"]["layout"] == "five":
+            both = self.json(*bench, "-o", "json", "--layout", "five,four")
+            self.assertEqual([row["layout"] for row in both["results"]], ["five"] * 2 + ["four"] * 2)
+            self.assertLess(both["load"]["weight_bytes"], both["more_loads"][0]["weight_bytes"])
+        else:
+            self.fails(2, ["--layout five", "expected four"], *bench, "--layout", "five")
         header, *lines = self.output(*bench, "-o", "csv", "-npl", 2).splitlines()
         names = header.split(",")
         rows = [dict(zip(names, line.split(","), strict=True)) for line in lines]

@@ -7,18 +7,26 @@
 
 namespace tern {
 
+// Which pages a buffer lies in.
+enum class Pages {
+  kOwn,
+  // Huge pages that it shares with the other buffers of this kind, one behind the other: for the
+  // many matrices of a model, which are smaller than such a page but are read as one. What is freed
+  // goes back to the system when all its neighbours in 32 MiB are gone too.
+  kShared,
+};
+
 // Owns `size` zero bytes at an address that is a multiple of 64; buffers of 2 MiB and more ask the
-// system for huge pages. Movable, not copyable. Throws Error(kLimit) when memory runs out.
+// system for huge pages. Movable, not copyable. Throws Error(kLimit) when memory runs out. May be
+// made and destroyed by any thread.
 class AlignedBuffer {
  public:
   AlignedBuffer() noexcept = default;
-  explicit AlignedBuffer(std::size_t size);
+  explicit AlignedBuffer(std::size_t size, Pages pages = Pages::kOwn);
   ~AlignedBuffer();
-  AlignedBuffer(AlignedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  AlignedBuffer(AlignedBuffer&& other) noexcept { swap(other); }
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
+    swap(other);
     return *this;
   }
 
@@ -37,8 +45,18 @@ class AlignedBuffer {
   }
 
  private:
+  struct Region;
+  class Regions;
+
+  void swap(AlignedBuffer& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(region_, other.region_);
+  }
+
   std::byte* data_ = nullptr;
   std::size_t size_ = 0;
+  Region* region_ = nullptr;  // Of shared pages.
 };
 
 }  // namespace tern

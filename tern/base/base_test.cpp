@@ -133,6 +133,29 @@ TEST(AlignedBuffer, IsZeroAndAligned) {
   }
 }
 
+// Zero, apart from each other, and usable after their neighbours are gone; from many threads.
+TEST(AlignedBuffer, SharesPages) {
+  ThreadPool pool(3);
+  pool.run([](std::size_t worker) {
+    std::vector<AlignedBuffer> kept;
+    const auto mark = static_cast<std::byte>(worker + 1);
+    for (std::size_t i = 0; i < 60; ++i) {
+      const std::size_t size = i % 10 == 9 ? std::size_t{40} << 20 : 1 + i * 20011;
+      AlignedBuffer buffer(size, Pages::kShared);
+      ASSERT_EQ(reinterpret_cast<std::uintptr_t>(buffer.data()) % 64, 0u);
+      const std::size_t step = std::max<std::size_t>(1, size / 1000);
+      for (std::size_t at = 0; at < size; at += step) ASSERT_EQ(buffer.data()[at], std::byte{0});
+      std::memset(buffer.data(), static_cast<int>(mark), std::min<std::size_t>(size, 100));
+      buffer.data()[size - 1] = mark;
+      if (i % 3 == 0) kept.push_back(std::move(buffer));
+    }
+    for (const AlignedBuffer& buffer : kept) {
+      EXPECT_EQ(buffer.data()[0], mark);
+      EXPECT_EQ(buffer.data()[buffer.size() - 1], mark);
+    }
+  });
+}
+
 TEST(ThreadPool, RunsEveryPartOnce) {
   for (const std::size_t threads : {1u, 2u, 3u, 5u}) {
     ThreadPool pool(threads);

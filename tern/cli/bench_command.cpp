@@ -49,15 +49,17 @@ int run_bench(std::span<const std::string> args) {
     make_shape(o, file.name());
     name = fmt::format("{} ({}, {} head)", o.shape, o.type, o.embedding_type);
     o.model.model = file.name();
-    reset_peak_resident();
   }
   o.model.threads = *std::ranges::max_element(o.threads);
   LoadedModel loaded;
-  const BenchLoad load = bench_load(o, loaded);
-  check_kernels(*loaded.model);
+  std::vector<BenchLoad> loads;
   BenchResult result;
-  for (const std::size_t threads : o.threads) bench_threads(*loaded.model, o, threads, result);
-  print_bench(o.output, name, *loaded.model, load, result);
+  for (const TernaryLayout layout : o.layouts) {
+    loads.push_back(bench_load(o, layout, loaded));
+    check_kernels(*loaded.model);
+    for (const std::size_t threads : o.threads) bench_threads(*loaded.model, o, threads, result);
+  }
+  print_bench(o.output, name, *loaded.model, loads, result);
   return 0;
 }
 

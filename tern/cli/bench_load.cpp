@@ -62,6 +62,7 @@ void measure_memory(const model::Model& model, const BenchOptions& o, ThreadPool
   if (model.context() > prompt) {
     head.logits(forward.run({{&session, std::span(ids).first(1), 0}}), logits, pool);
   }
+  load.bytes_per_token = model.bytes_per_token();
   load.weight_bytes = model.weight_bytes();
   load.kv_bytes = session.position() * cache.bytes_per_position();
   load.peak_resident_bytes = peak_resident_bytes();
@@ -108,8 +109,11 @@ bool head_equals_scalar(const model::Model& model, ThreadPool& pool) {
 
 }  // namespace
 
-BenchLoad bench_load(const BenchOptions& o, LoadedModel& loaded) {
+BenchLoad bench_load(const BenchOptions& o, TernaryLayout layout, LoadedModel& loaded) {
+  loaded = LoadedModel{};
+  reset_peak_resident();
   BenchLoad load;
+  load.layout = layout;
   load.threads = o.model.thread_count();
   load.cached = read_once(files_of(o.model.path()));
   const std::size_t repetitions = load.cached ? o.repetitions : 1;
@@ -117,14 +121,16 @@ BenchLoad bench_load(const BenchOptions& o, LoadedModel& loaded) {
     loaded = LoadedModel{};
     const double start = monotonic_seconds();
     loaded = open_model(o.model, false);
-    loaded.load_weights(o.longest());
+    loaded.load_weights(o.longest(), layout);
     const model::Model& model = *loaded.model;
     const model::KvPool cache(model.config(), model.context(), kv_type(o.cache_k),
                               kv_type(o.cache_v));
     const model::Forward forward(model, *loaded.pool, std::min(o.batch, model.context()));
     load.samples.push_back(monotonic_seconds() - start);
   }
-  summarize(load.samples, load.mean, load.deviation);
+  std::vector<double> sorted = load.samples;
+  std::ranges::sort(sorted);
+  load.median = (sorted[(sorted.size() - 1) / 2] + sorted[sorted.size() / 2]) / 2;
   measure_memory(*loaded.model, o, *loaded.pool, load);
   loaded.pool.reset();  // Its threads would stand beside those that are measured.
   return load;

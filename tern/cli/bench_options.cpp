@@ -5,11 +5,12 @@
 
 #include "tern/base/error.h"
 #include "tern/base/thread_pool.h"
+#include "tern/kernels/dispatch.h"
 
 namespace tern::cli {
 namespace {
 
-void add_options(CLI::App& app, BenchOptions& o) {
+void add_options(CLI::App& app, BenchOptions& o, std::vector<std::string>& layouts) {
   const auto list = [&](const char* flags, std::vector<std::size_t>& values, const char* text) {
     return app.add_option(flags, values, text)->delimiter(',')->check(CLI::Range(0, 1 << 24));
   };
@@ -40,6 +41,11 @@ void add_options(CLI::App& app, BenchOptions& o) {
       ->capture_default_str();
   app.add_option("--cache-type-v", o.cache_v, "KV cache of values, the same types (-ctv)")
       ->capture_default_str();
+  app.add_option("--layout", layouts,
+                 "how ternary weights are held in memory, digits per byte: five, four or five,four "
+                 "(default: the densest that these kernels read)")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"five", "four"}));
   app.add_flag("--profile", o.profile,
                "also show where the time of a token and of a prompt goes (md and json)");
   app.add_option("-o,--output", o.output, "md, json or csv")
@@ -51,7 +57,26 @@ std::size_t largest(const std::vector<std::size_t>& values) {
   return values.empty() ? 0 : *std::ranges::max_element(values);
 }
 
+TernaryLayout densest_layout() {
+  return kernels::table_has_layout(kernels::table_from_environment(), TernaryLayout::kFivePerByte)
+             ? TernaryLayout::kFivePerByte
+             : TernaryLayout::kFourPerByte;
+}
+
+TernaryLayout usable_layout(const std::string& name) {
+  if (name == layout_name(TernaryLayout::kFourPerByte)) return TernaryLayout::kFourPerByte;
+  if (densest_layout() == TernaryLayout::kFivePerByte) return TernaryLayout::kFivePerByte;
+  throw Error(ErrorCode::kBadArgument,
+              "--layout five found, expected four: the " +
+                  std::string(kernels::table_name(kernels::table_from_environment())) +
+                  " kernels read no other");
+}
+
 }  // namespace
+
+std::string_view layout_name(TernaryLayout layout) noexcept {
+  return layout == TernaryLayout::kFivePerByte ? "five" : "four";
+}
 
 std::size_t BenchOptions::longest() const {
   const std::size_t parallel_end = parallel.empty() ? 0 : kParallelContext + kParallelTokens;
@@ -62,8 +87,11 @@ BenchOptions parse_bench_options(std::span<const std::string> args) {
   BenchOptions o;
   CLI::App app("Prompt (pp) and generation (tg) speed, beside this machine's measured ceilings.",
                "tern bench");
-  add_options(app, o);
+  std::vector<std::string> layouts;
+  add_options(app, o, layouts);
   parse(app, args);
+  for (const std::string& name : layouts) o.layouts.push_back(usable_layout(name));
+  if (o.layouts.empty()) o.layouts.push_back(densest_layout());
   for (auto* values : {&o.prompts, &o.generations, &o.parallel}) std::erase(*values, 0u);
   if (o.depths.empty()) o.depths.push_back(0);
   std::ranges::sort(o.depths);

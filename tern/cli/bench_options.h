@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tern/cli/options.h"
+#include "tern/tensor/ternary_code.h"
 
 namespace tern::cli {
 
@@ -22,11 +24,17 @@ struct BenchOptions {
   std::vector<std::size_t> parallel, threads;               // threads: at least one.
   std::size_t repetitions = 3, batch = 512;
   std::string cache_k = "f16", cache_v = "f16";
+  // In which ternary weights are held, one after the other, each as the model's only one. Empty in
+  // the command: the densest that the kernels read.
+  std::vector<TernaryLayout> layouts;
   bool profile = false;
 
   // The most positions that one sequence of these tests has.
   std::size_t longest() const;
 };
+
+// "five" or "four", as --layout takes them: digits per byte.
+std::string_view layout_name(TernaryLayout layout) noexcept;
 
 // Throws CLI11's parse errors, and Error(kBadArgument) for flags that do not go together.
 BenchOptions parse_bench_options(std::span<const std::string> args);

@@ -73,15 +73,21 @@ Json to_json(const kernels::Ceilings& c) {
 }
 
 Json to_json(const BenchLoad& load) {
-  return {{"threads", load.threads},   {"page_cache", load.cached},
-          {"seconds", load.mean},      {"deviation", load.deviation},
-          {"samples", load.samples},   {"weight_bytes", load.weight_bytes},
-          {"kv_bytes", load.kv_bytes}, {"peak_resident_bytes", load.peak_resident_bytes}};
+  return {{"layout", layout_name(load.layout)},
+          {"bytes_per_token", load.bytes_per_token},
+          {"threads", load.threads},
+          {"page_cache", load.cached},
+          {"seconds", load.median},
+          {"samples", load.samples},
+          {"weight_bytes", load.weight_bytes},
+          {"kv_bytes", load.kv_bytes},
+          {"peak_resident_bytes", load.peak_resident_bytes}};
 }
 
 Json to_json(std::string_view shape, const BenchRow& r) {
   Json json = {{"test", r.test.name()},
                {"threads", r.threads},
+               {"layout", layout_name(r.layout)},
                {"depth", r.test.depth},
                {"sequences", r.test.kind == BenchKind::kParallel ? r.test.n : 1},
                {"tokens_per_second", r.mean},
@@ -115,6 +121,7 @@ Json to_json(const BenchProfile& p) {
   }
   Json json = {{"test", p.test.name()},
                {"threads", p.threads},
+               {"layout", layout_name(p.layout)},
                {"tokens", p.tokens},
                {"per_token", operations}};
   json.update(to_json(p.ceilings));
@@ -122,7 +129,7 @@ Json to_json(const BenchProfile& p) {
 }
 
 void print_json(const std::string& name, std::string_view shape, const model::Model& model,
-                const BenchLoad& load, const BenchResult& result) {
+                std::span<const BenchLoad> loads, const BenchResult& result) {
   Json rows = Json::array(), profiles = Json::array();
   for (const BenchRow& r : result.rows) rows.push_back(to_json(shape, r));
   for (const BenchProfile& p : result.profiles) profiles.push_back(to_json(p));
@@ -130,10 +137,11 @@ void print_json(const std::string& name, std::string_view shape, const model::Mo
                {"version", version_text()},
                {"cpu", cpu_model()},
                {"kernels", kernels::table_name(model.kernels())},
-               {"bytes_per_token", model.bytes_per_token()},
+               {"bytes_per_token", loads[0].bytes_per_token},
                {"ternary_macs_per_token", model.ternary_macs_per_token()},
-               {"load", to_json(load)},
+               {"load", to_json(loads[0])},
                {"results", rows}};
+  for (const BenchLoad& load : loads.subspan(1)) json["more_loads"].push_back(to_json(load));
   if (!shape.empty()) json["shape"] = shape;
   if (!result.profiles.empty()) json["profiles"] = profiles;
   if (std::ranges::any_of(rows, [](const Json& r) { return r.contains("peer"); })) {
@@ -145,13 +153,15 @@ void print_json(const std::string& name, std::string_view shape, const model::Mo
 void print_csv(const std::string& name, std::string_view shape, const model::Model& model,
                const BenchResult& result) {
   fmt::print(
-      "model,kernels,threads,test,tokens_per_second,deviation,read_share,int8_share,read_gb_s,"
+      "model,kernels,layout,threads,test,tokens_per_second,deviation,read_share,int8_share,read_gb_"
+      "s,"
       "int8_gmac_s,barrier_ns,pool_run_ns,peer,peer_tokens_per_second,peer_scaled\n");
   for (const BenchRow& r : result.rows) {
-    fmt::print("{},{},{},{},{:.3f},{:.3f},{:.4f},{:.4f},{:.2f},{:.1f},{:.0f},{:.0f},", name,
-               kernels::table_name(model.kernels()), r.threads, r.test.name(), r.mean, r.deviation,
-               r.read_share, r.int8_share, r.ceilings.read / 1e9, r.ceilings.int8_macs / 1e9,
-               r.ceilings.barrier * 1e9, r.ceilings.pool_run * 1e9);
+    fmt::print("{},{},{},{},{},{:.3f},{:.3f},{:.4f},{:.4f},{:.2f},{:.1f},{:.0f},{:.0f},", name,
+               kernels::table_name(model.kernels()), layout_name(r.layout), r.threads,
+               r.test.name(), r.mean, r.deviation, r.read_share, r.int8_share,
+               r.ceilings.read / 1e9, r.ceilings.int8_macs / 1e9, r.ceilings.barrier * 1e9,
+               r.ceilings.pool_run * 1e9);
     if (const auto peer = peer_of(shape, r)) {
       fmt::print("{},{},{:.2f}\n", peer->peer->engine, peer->peer->tokens_per_second, peer->scaled);
     } else {
@@ -164,21 +174,24 @@ void print_rows(std::string_view shape, const std::vector<BenchRow>& rows) {
   const bool peers =
       std::ranges::any_of(rows, [&](const BenchRow& r) { return peer_of(shape, r).has_value(); });
   fmt::print(
-      "| threads | test           | tokens/s         | of read | of int8 | read GB/s | int8 GMAC/s "
+      "| threads | layout | test           | tokens/s         | of read | of int8 | read GB/s | "
+      "int8 GMAC/s "
       "| barrier ns |{}\n",
       peers ? " peer         | peer tokens/s | scaled | ratio |" : "");
   fmt::print(
-      "|--------:|----------------|-----------------:|--------:|--------:|----------:|------------:"
+      "|--------:|--------|----------------|-----------------:|--------:|--------:|----------:|----"
+      "--------:"
       "|-----------:|{}\n",
       peers ? "--------------|--------------:|-------:|------:|" : "");
   for (const BenchRow& r : rows) {
     const std::string barrier =
         r.threads > 1 ? fmt::format("{:.0f}", r.ceilings.barrier * 1e9) : std::string("-");
     fmt::print(
-        "| {:>7} | {:<14} | {:>8.2f} ± {:>5.2f} | {:>7.2f} | {:>7.2f} | {:>9.1f} | {:>11.0f} | "
+        "| {:>7} | {:<6} | {:<14} | {:>8.2f} ± {:>5.2f} | {:>7.2f} | {:>7.2f} | {:>9.1f} | "
+        "{:>11.0f} | "
         "{:>10} |",
-        r.threads, r.test.name(), r.mean, r.deviation, r.read_share, r.int8_share,
-        r.ceilings.read / 1e9, r.ceilings.int8_macs / 1e9, barrier);
+        r.threads, layout_name(r.layout), r.test.name(), r.mean, r.deviation, r.read_share,
+        r.int8_share, r.ceilings.read / 1e9, r.ceilings.int8_macs / 1e9, barrier);
     if (const auto peer = peer_of(shape, r)) {
       fmt::print(" {:<12} | {:>13.1f} | {:>6.1f} | {:>5.2f} |", peer->peer->engine,
                  peer->peer->tokens_per_second, peer->scaled, r.mean / peer->scaled);
@@ -194,13 +207,13 @@ void print_rows(std::string_view shape, const std::vector<BenchRow>& rows) {
 
 void print_profile(const BenchProfile& p) {
   fmt::print(
-      "\nWhere a token's time goes: {}, {} {}, {:.1f} GB/s, {:.0f} GMAC/s\n\n"
+      "\nWhere a token's time goes: {}, {} {}, {} digits a byte, {:.1f} GB/s, {:.0f} GMAC/s\n\n"
       "| operation   |       ms | share |       MB |   GB/s |    MMAC | GMAC/s | floor ms | times "
       "the floor |\n"
       "|-------------|---------:|------:|---------:|-------:|--------:|-------:|---------:|------"
       "----------:|\n",
-      p.test.name(), p.threads, p.threads == 1 ? "thread" : "threads", p.ceilings.read / 1e9,
-      p.ceilings.int8_macs / 1e9);
+      p.test.name(), p.threads, p.threads == 1 ? "thread" : "threads", layout_name(p.layout),
+      p.ceilings.read / 1e9, p.ceilings.int8_macs / 1e9);
   for (const OpLine& line : lines_of(p)) {
     const double seconds = std::max(line.seconds, 1e-12);
     const std::string distance =
@@ -213,30 +226,36 @@ void print_profile(const BenchProfile& p) {
   }
 }
 
-void print_markdown(const std::string& name, std::string_view shape, const model::Model& model,
-                    const BenchLoad& load, const BenchResult& result) {
-  fmt::print("{}, {} kernels, {}\n\n", name, kernels::table_name(model.kernels()), cpu_model());
-  print_rows(shape, result.rows);
+void print_load(const model::Model& model, const BenchLoad& load) {
   const auto mb = [](std::uint64_t bytes) { return static_cast<double>(bytes) / 1e6; };
+  const auto [least, most] = std::ranges::minmax(load.samples);
   fmt::print(
-      "\nA token reads {:.0f} MB of weights and takes {:.2f} G ternary multiply-adds. Loading took "
-      "{:.2f} ± {:.2f} s ({}). Peak memory {:.0f} MB: weights {:.0f}, KV cache {:.0f}, all else "
-      "{:.0f}.\n",
-      mb(model.bytes_per_token()), static_cast<double>(model.ternary_macs_per_token()) / 1e9,
-      load.mean, load.deviation, load.cached ? "file in the page cache" : "file as it was found",
+      "\nWith {} digits a byte a token reads {:.0f} MB of weights and takes {:.2f} G ternary "
+      "multiply-adds. Loading took {:.2f} s (median of {}, {:.2f} to {:.2f}; {}). Peak memory "
+      "{:.0f} MB: weights {:.0f}, KV cache {:.0f}, all else {:.0f}.\n",
+      layout_name(load.layout), mb(load.bytes_per_token),
+      static_cast<double>(model.ternary_macs_per_token()) / 1e9, load.median, load.samples.size(),
+      least, most, load.cached ? "file in the page cache" : "file as it was found",
       mb(load.peak_resident_bytes), mb(load.weight_bytes), mb(load.kv_bytes),
       mb(load.peak_resident_bytes) - mb(load.weight_bytes) - mb(load.kv_bytes));
+}
+
+void print_markdown(const std::string& name, std::string_view shape, const model::Model& model,
+                    std::span<const BenchLoad> loads, const BenchResult& result) {
+  fmt::print("{}, {} kernels, {}\n\n", name, kernels::table_name(model.kernels()), cpu_model());
+  print_rows(shape, result.rows);
+  for (const BenchLoad& load : loads) print_load(model, load);
   for (const BenchProfile& p : result.profiles) print_profile(p);
 }
 
 }  // namespace
 
 void print_bench(const std::string& output, const std::string& name, const model::Model& model,
-                 const BenchLoad& load, const BenchResult& result) {
+                 std::span<const BenchLoad> loads, const BenchResult& result) {
   const std::string_view shape = shape_of(model.config());
-  if (output == "json") return print_json(name, shape, model, load, result);
+  if (output == "json") return print_json(name, shape, model, loads, result);
   if (output == "csv") return print_csv(name, shape, model, result);
-  print_markdown(name, shape, model, load, result);
+  print_markdown(name, shape, model, loads, result);
 }
 
 }  // namespace tern::cli

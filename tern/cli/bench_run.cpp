@@ -38,6 +38,15 @@ std::size_t batch_needed(const BenchOptions& o, const model::Model& model) {
   return batch;
 }
 
+// Mean and sample standard deviation (0 for one sample).
+void summarize(const std::vector<double>& samples, double& mean, double& deviation) {
+  const auto count = static_cast<double>(samples.size());
+  mean = std::accumulate(samples.begin(), samples.end(), 0.0) / count;
+  deviation = 0;
+  for (const double s : samples) deviation += (s - mean) * (s - mean);
+  deviation = samples.size() > 1 ? std::sqrt(deviation / (count - 1)) : 0;
+}
+
 // A model at one thread count.
 class Runner {
  public:
@@ -191,6 +200,7 @@ BenchRow Runner::measure(const BenchTest& test) {
   BenchRow row;
   row.test = test;
   row.threads = pool_.size();
+  row.layout = model_.layout();
   count_costs(test, row);
   warm_up(test);
   const double body = std::exchange(row.bytes, 0);
@@ -223,6 +233,7 @@ BenchProfile Runner::profile(const BenchTest& test) {
   BenchProfile found;
   found.test = test;
   found.threads = pool_.size();
+  found.layout = model_.layout();
   found.tokens = tokens(test);
   prepare(test);
   const kernels::Ceilings before = probe_.measure();
@@ -237,14 +248,6 @@ std::string BenchTest::name() const {
   if (kind == BenchKind::kParallel) return fmt::format("npl{}", n);
   const char* what = kind == BenchKind::kPrompt ? "pp" : "tg";
   return depth == 0 ? fmt::format("{}{}", what, n) : fmt::format("{}{} @ d{}", what, n, depth);
-}
-
-void summarize(const std::vector<double>& samples, double& mean, double& deviation) {
-  const auto count = static_cast<double>(samples.size());
-  mean = std::accumulate(samples.begin(), samples.end(), 0.0) / count;
-  deviation = 0;
-  for (const double s : samples) deviation += (s - mean) * (s - mean);
-  deviation = samples.size() > 1 ? std::sqrt(deviation / (count - 1)) : 0;
 }
 
 void bench_threads(const model::Model& model, const BenchOptions& o, std::size_t threads,

@@ -28,6 +28,7 @@ struct BenchTest {
 struct BenchRow {
   BenchTest test;
   std::size_t threads = 0;
+  TernaryLayout layout{};
   std::vector<double> samples;  // Tokens per second, of all sequences together.
   double mean = 0, deviation = 0;
   double bytes = 0, macs = 0;  // Of one repetition: read weights and KV cache; multiply-adds.
@@ -37,10 +38,12 @@ struct BenchRow {
 };
 
 struct BenchLoad {
+  TernaryLayout layout{};
+  std::uint64_t bytes_per_token = 0;  // Of weights.
   std::size_t threads = 0;
   bool cached = false;          // The file was read once before.
   std::vector<double> samples;  // Seconds from opening until a first token can be computed.
-  double mean = 0, deviation = 0;
+  double median = 0;
   // After a prompt of 64 tokens (and room for a whole batch) and one token.
   std::uint64_t weight_bytes = 0, kv_bytes = 0, peak_resident_bytes = 0;
 };
@@ -48,6 +51,7 @@ struct BenchLoad {
 struct BenchProfile {
   BenchTest test;
   std::size_t threads = 0;
+  TernaryLayout layout{};
   std::size_t tokens = 0;  // That the profile covers.
   model::Profile profile;
   kernels::Ceilings ceilings;
@@ -59,8 +63,8 @@ struct BenchResult {
 };
 
 // Opens and loads the model that `o` names, several times where that is cheap; `loaded` keeps the
-// last one, without its threads.
-BenchLoad bench_load(const BenchOptions& o, LoadedModel& loaded);
+// last one, without its threads, and nothing of what it held before.
+BenchLoad bench_load(const BenchOptions& o, TernaryLayout layout, LoadedModel& loaded);
 
 // A speed without the right answer is no speed: throws Error(kUnsupported) where this model's
 // kernels do not give scalar's bits.
@@ -69,8 +73,5 @@ void check_kernels(const model::Model& model);
 // Runs every test of `o` at `threads` threads and adds what it finds to `result`.
 void bench_threads(const model::Model& model, const BenchOptions& o, std::size_t threads,
                    BenchResult& result);
-
-// Mean and sample standard deviation (0 for one sample).
-void summarize(const std::vector<double>& samples, double& mean, double& deviation);
 
 }  // namespace tern::cli

@@ -20,10 +20,10 @@ const tokenizer::Tokenizer& LoadedModel::need_tokenizer() const {
   return *tokenizer;
 }
 
-void LoadedModel::load_weights(std::size_t context) {
+void LoadedModel::load_weights(std::size_t context, TernaryLayout layout) {
   const double start = monotonic_seconds();
   model = std::make_unique<const model::Model>(checkpoint, kernels::table_from_environment(),
-                                               context, *pool, stderr_progress());
+                                               context, *pool, stderr_progress(), layout);
   seconds += monotonic_seconds() - start;
 }
 

@@ -23,8 +23,9 @@ struct LoadedModel {
   double seconds = 0;                             // That loading took so far.
 
   const tokenizer::Tokenizer& need_tokenizer() const;  // Throws Error(kUnsupported) if none.
-  // `context` as Model takes it. A terminal sees a progress bar. TERN_ISA chooses the kernels.
-  void load_weights(std::size_t context);
+  // `context` and `layout` as Model takes them. A terminal sees a progress bar. TERN_ISA chooses
+  // the kernels.
+  void load_weights(std::size_t context, TernaryLayout layout = TernaryLayout::kFivePerByte);
 };
 
 LoadedModel open_model(const ModelOptions& options, bool with_tokenizer = true);

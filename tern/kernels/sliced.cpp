@@ -18,6 +18,7 @@ constexpr double kUnit = 0x1p-24;  // Half a unit in the last place of a float.
 constexpr double kLeast = 0x1p-100;
 constexpr double kLargest = 0x1p60;  // Of |h| and of N: products of both stay finite.
 constexpr float kSmallestScaled = 0x1p-100f;
+constexpr int kToL2 = 2;  // The locality of __builtin_prefetch: more lines can be on their way.
 constexpr std::size_t kManyRows = 8;  // Of a panel of screen_many: 20 KiB for 2560 columns.
 
 // Higham's gamma: the relative error of a sum whose terms pass at most n roundings.
@@ -139,10 +140,10 @@ std::size_t closer_bound_bytes(const SlicedMatrix& w) noexcept {
 void prefetch_closer_bound(const SlicedMatrix& w, std::size_t r) noexcept {
   const std::uint8_t* record = w.record(r);
   for (std::size_t i = 0; i < sliced_high_at(w.blocks()); i += 64) {
-    __builtin_prefetch(record + i);
+    __builtin_prefetch(record + i, 0, kToL2);
   }
   const std::uint8_t* low = w.low(r);
-  for (std::size_t i = 0; i < w.low_bytes(); i += 64) __builtin_prefetch(low + i);
+  for (std::size_t i = 0; i < w.low_bytes(); i += 64) __builtin_prefetch(low + i, 0, kToL2);
 }
 
 void screen_many(const KernelTable& k, const SlicedMatrix& w, const ScreenInput& x, float* upper,

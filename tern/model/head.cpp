@@ -18,7 +18,7 @@ namespace {
 
 using kernels::kScreenPanel;
 
-constexpr std::size_t kRowsAhead = 6;  // Of survivors(): asked for before they are summed.
+constexpr std::size_t kRowsAhead = 32;  // Of survivors(): asked for before they are summed.
 constexpr std::size_t kChunk = 32;     // Hidden states that are screened in one pass over the head.
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 

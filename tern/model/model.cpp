@@ -101,10 +101,10 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
   if (!c.tied_head) head_ = checkpoint_->matrix(TensorRole::kHead, 0, pool);
   slice(head_ ? *head_ : embedding_, pool);
   output_norm_ = checkpoint_->vector(TensorRole::kOutputNorm, 0);
-  if (!kernels::table_has_layout(table, layout)) layout = TernaryLayout::kFourPerByte;
+  if (kernels::table_has_layout(table, layout)) layout_ = layout;
   layers_.reserve(c.layers);
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
-    layers_.push_back(load_layer(*checkpoint_, layer, layout, pool));
+    layers_.push_back(load_layer(*checkpoint_, layer, layout_, pool));
     if (progress) {
       progress("loading", static_cast<double>(layer + 1) / static_cast<double>(c.layers));
     }

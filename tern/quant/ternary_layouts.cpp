@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "tern/base/vector_clones.h"
 #include "tern/tensor/half.h"
 
 namespace tern::quant {
@@ -61,6 +62,7 @@ void write_fields(const std::uint8_t* codes, std::size_t runs, std::size_t width
 }
 
 // TQ2_0: per 256 weights two runs of 32 bytes, then the f16 scale.
+TERN_VECTOR_CLONES
 void tq2_codes(const TernarySource& s, std::size_t row, std::uint8_t* codes) {
   const std::uint8_t* block = s.data + row * (s.cols / 256) * 66;
   for (std::size_t b = 0; b < s.cols / 256; ++b, block += 66, codes += 256) {

@@ -76,11 +76,8 @@ TernaryMatrix read_ternary(const TensorView& tensor, ThreadPool& pool, TernaryLa
         check_codes(row, tensor, r);
         for (std::size_t g = 0; g < groups; ++g) {
           const std::size_t first = g * group;
-          unsigned any = 0;
-          for (const std::uint8_t code : row.subspan(first, std::min(group, source.cols - first))) {
-            any |= code ^ 1u;
-          }
-          found.used[r * groups + g] = any != 0 ? 1 : 0;
+          const bool used = any_weight(row.subspan(first, std::min(group, source.cols - first)));
+          found.used[r * groups + g] = used ? 1 : 0;
           found.scales[r * groups + g] = checked_scale(codec, source, tensor, r, g);
         }
       }

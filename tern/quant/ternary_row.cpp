@@ -6,8 +6,27 @@
 #include <string>
 
 #include "tern/base/error.h"
+#include "tern/base/vector_clones.h"
 
 namespace tern::quant {
+namespace {
+
+TERN_VECTOR_CLONES
+std::uint8_t largest(const std::uint8_t* codes, std::size_t n) noexcept {
+  std::uint8_t most = 0;
+  for (std::size_t c = 0; c < n; ++c) most = std::max(most, codes[c]);
+  return most;
+}
+
+// Weight 0 is code 1.
+TERN_VECTOR_CLONES
+std::uint8_t differences_from_zero(const std::uint8_t* codes, std::size_t n) noexcept {
+  std::uint8_t any = 0;
+  for (std::size_t c = 0; c < n; ++c) any = static_cast<std::uint8_t>(any | (codes[c] ^ 1));
+  return any;
+}
+
+}  // namespace
 
 TernarySource checked_source(const TensorView& tensor) {
   if (!is_ternary(tensor.type)) {
@@ -27,6 +46,10 @@ TernarySource checked_source(const TensorView& tensor) {
           static_cast<std::size_t>(tensor.rows()), static_cast<std::size_t>(tensor.cols())};
 }
 
+bool any_weight(std::span<const std::uint8_t> codes) noexcept {
+  return differences_from_zero(codes.data(), codes.size()) != 0;
+}
+
 void codes_to_digits(std::span<const std::uint8_t> codes, std::span<std::int8_t> digits,
                      const TensorView& tensor, std::size_t row) {
   check_codes(codes, tensor, row);
@@ -36,9 +59,7 @@ void codes_to_digits(std::span<const std::uint8_t> codes, std::span<std::int8_t>
 }
 
 void check_codes(std::span<const std::uint8_t> codes, const TensorView& tensor, std::size_t row) {
-  std::uint8_t most = 0;
-  for (const std::uint8_t code : codes) most = std::max(most, code);
-  if (most < 3) return;
+  if (largest(codes.data(), codes.size()) < 3) return;
   std::size_t c = 0;
   while (codes[c] != 3) ++c;
   const bool q2 = tensor.type == DType::kQ2_0G64 || tensor.type == DType::kQ2_0G128;

@@ -17,6 +17,9 @@ TernarySource checked_source(const TensorView& tensor);
 // Throws Error(kCorruptFile) naming tensor, row and column for a code 3.
 void check_codes(std::span<const std::uint8_t> codes, const TensorView& tensor, std::size_t row);
 
+// Whether a code stands for another weight than 0.
+bool any_weight(std::span<const std::uint8_t> codes) noexcept;
+
 // digits[i] = codes[i] - 1, checked.
 void codes_to_digits(std::span<const std::uint8_t> codes, std::span<std::int8_t> digits,
                      const TensorView& tensor, std::size_t row);

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "tern/base/error.h"
+#include "tern/base/vector_clones.h"
 
 namespace tern {
 namespace {
@@ -66,6 +67,7 @@ void unpack_five(const std::uint8_t* in, std::size_t blocks, std::int8_t* digits
 }
 
 // Block `b` of a tile from 16 rows of codes. Four columns of a row at a time.
+TERN_VECTOR_CLONES
 void pack_block_four(const std::uint8_t* codes, std::size_t stride, std::uint8_t* out) noexcept {
   for (std::size_t i = 0; i < kTernaryTileRows; ++i, codes += stride) {
     std::array<std::uint32_t, 4> field;
@@ -77,6 +79,7 @@ void pack_block_four(const std::uint8_t* codes, std::size_t stride, std::uint8_t
 
 // five_per_byte::encode() for 64 bytes without look-ups, written so that compilers make vectors of
 // it: a product with a code of 0, 1 or 2 is two selections.
+TERN_VECTOR_CLONES
 void pack_block_five(const std::uint8_t* codes, std::size_t stride, std::uint8_t* out) noexcept {
   std::uint8_t c[5][kTernaryBlockBytes];
   for (std::size_t i = 0; i < kTernaryTileRows; ++i, codes += stride) {
@@ -111,7 +114,7 @@ TernaryMatrix::TernaryMatrix(std::size_t rows, std::size_t cols, ScaleKind kind,
       blocks_((cols + ternary_block_cols(layout) - 1) / ternary_block_cols(layout)),
       layout_(layout) {
   set_scales(kind, group, std::move(scales));
-  packed_ = AlignedBuffer(tiles() * tile_bytes());
+  packed_ = AlignedBuffer(tiles() * tile_bytes(), Pages::kShared);
   if (rows % kTernaryTileRows != 0) {
     const std::size_t last = (tiles() - 1) * tile_bytes();
     std::memset(packed_.data() + last, zero_byte(layout), tile_bytes());
