@@ -19,7 +19,7 @@ namespace {
 using kernels::kScreenPanel;
 
 constexpr std::size_t kRowsAhead = 32;  // Of survivors(): asked for before they are summed.
-constexpr std::size_t kChunk = 32;     // Hidden states that are screened in one pass over the head.
+constexpr std::size_t kChunk = 32;  // Hidden states that are screened in one pass over the head.
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
 std::size_t panels_of(std::size_t rows) { return (rows + kScreenPanel - 1) / kScreenPanel; }
