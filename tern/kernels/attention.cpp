@@ -13,6 +13,7 @@ namespace tern::kernels {
 namespace {
 
 constexpr std::size_t kLine = 64;
+constexpr std::size_t kSpanBlocks = kKvSpan / kKvBlock;
 constexpr std::size_t kScaleBytes = kKvBlock * 2;
 constexpr float kMostF16 = 65504.0f;
 
@@ -123,9 +124,9 @@ void pack_queries(const QueryTile& tile, std::size_t head_dim, float* packed) no
   }
 }
 
-// The blocks of one span, from position `base` on.
+// The blocks of span `span`, which `blocks` begins with; one that follows is asked for.
 void span_of_packed(const KernelTable& k, const AttentionShape& shape, const QueryTile& tile,
-                    std::size_t base, std::span<const KvBlockView> blocks, const float* packed,
+                    std::size_t span, std::span<const KvBlockView> blocks, const float* packed,
                     float* scores, float* state_floats) noexcept {
   const auto keys_dot = k.keys_dot[static_cast<std::size_t>(shape.k_type)];
   const auto values_sum = k.values_sum[static_cast<std::size_t>(shape.v_type)];
@@ -133,7 +134,9 @@ void span_of_packed(const KernelTable& k, const AttentionShape& shape, const Que
   const std::size_t value_bytes = value_code_bytes(shape.v_type, shape.head_dim);
   const std::size_t rows = tile.rows(), width = kv_width(shape.head_dim);
   const State state(state_floats, rows);
-  for (std::size_t b = 0; b < blocks.size(); ++b, base += kKvBlock) {
+  const std::size_t count = std::min(kSpanBlocks, tile.blocks() - span * kSpanBlocks);
+  std::size_t base = span * kKvSpan;
+  for (std::size_t b = 0; b < count; ++b, base += kKvBlock) {
     const std::uint8_t* keys = bytes_of(blocks[b].keys);
     const std::uint8_t* values = bytes_of(blocks[b].values);
     const std::uint8_t* key_scales = has_scales(shape.k_type) ? keys + key_bytes : nullptr;
@@ -244,16 +247,13 @@ AttentionScratch::AttentionScratch(std::size_t rows, std::size_t head_dim)
 void attention(const KernelTable& k, const AttentionShape& shape, const QueryTile& tile,
                std::span<const KvBlockView> blocks, AttentionScratch& scratch) noexcept {
   assert(shape.head_dim <= kMaxHeadDim && blocks.size() >= tile.blocks());
-  constexpr std::size_t kBlocks = kKvSpan / kKvBlock;
   float* packed = scratch.packed_.as<float>().data();
   float* scores = scratch.scores_.as<float>().data();
   float* state = scratch.state_.as<float>().data();
   float* part = scratch.part_.as<float>().data();
   pack_queries(tile, shape.head_dim, packed);
   for (std::size_t span = 0; span < tile.spans(); ++span) {
-    const std::size_t first = span * kBlocks;
-    const auto part_blocks = blocks.subspan(first, std::min(kBlocks, tile.blocks() - first));
-    span_of_packed(k, shape, tile, span * kKvSpan, part_blocks, packed, scores,
+    span_of_packed(k, shape, tile, span, blocks.subspan(span * kSpanBlocks), packed, scores,
                    span == 0 ? state : part);
     if (span > 0) attention_fold(k, shape.head_dim, tile.rows(), state, part);
   }
@@ -263,11 +263,10 @@ void attention(const KernelTable& k, const AttentionShape& shape, const QueryTil
 void attention_span(const KernelTable& k, const AttentionShape& shape, const QueryTile& tile,
                     std::size_t span, std::span<const KvBlockView> blocks,
                     AttentionScratch& scratch, float* state) noexcept {
-  assert(shape.head_dim <= kMaxHeadDim && blocks.size() <= kKvSpan / kKvBlock);
+  assert(shape.head_dim <= kMaxHeadDim && !blocks.empty());
   float* packed = scratch.packed_.as<float>().data();
   pack_queries(tile, shape.head_dim, packed);
-  span_of_packed(k, shape, tile, span * kKvSpan, blocks, packed, scratch.scores_.as<float>().data(),
-                 state);
+  span_of_packed(k, shape, tile, span, blocks, packed, scratch.scores_.as<float>().data(), state);
 }
 
 void attention_fold(const KernelTable& k, std::size_t head_dim, std::size_t rows, float* state,

@@ -98,12 +98,14 @@ class AttentionScratch {
 };
 
 // All of a tile: out of tile.blocks() blocks. Only positions that a row sees have a part in its
-// result, but a block's memory is whole. Runs on the calling thread.
+// result, but a block's memory is whole. One block more than that is only asked for, as what this
+// thread reads next. Runs on the calling thread.
 void attention(const KernelTable& k, const AttentionShape& shape, const QueryTile& tile,
                std::span<const KvBlockView> blocks, AttentionScratch& scratch) noexcept;
 
-// The same in parts, for several threads. `state` becomes that of span `span`, whose blocks are
-// `blocks` (at most 8); then spans are folded into the first in order, and that one is finished.
+// The same in parts, for several threads. `state` becomes that of span `span`; `blocks` begin with
+// the span's (at most 8), and one more is only asked for, as what this thread reads next. Then
+// spans are folded into the first in order, and that one is finished.
 void attention_span(const KernelTable& k, const AttentionShape& shape, const QueryTile& tile,
                     std::size_t span, std::span<const KvBlockView> blocks,
                     AttentionScratch& scratch, float* state) noexcept;

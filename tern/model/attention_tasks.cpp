@@ -25,7 +25,7 @@ AttentionTasks::AttentionTasks(const Model& model, ThreadPool& pool, std::size_t
   const std::size_t rows = tile_tokens_ * group;
   for (std::size_t worker = 0; worker < pool.size(); ++worker) {
     scratch_.emplace_back(rows, c.head_dim);
-    block_tables_[worker].reserve(model.context() / kernels::kKvBlock + 1);
+    block_tables_[worker].reserve(model.context() / kernels::kKvBlock + 2);
   }
 }
 
@@ -78,26 +78,27 @@ void AttentionTasks::run(std::size_t layer, const float* q, float* out) {
   layer_ = layer;
   q_ = q;
   out_ = out;
-  taken_.store(0, std::memory_order_relaxed);
   if (by_span_) {
     const std::size_t kv_heads = model_.config().kv_heads;
     for (std::size_t i = 0; i < tiles_.size() * kv_heads; ++i) {
       open_[i].store(tiles_[i / kv_heads].query.spans(), std::memory_order_relaxed);
     }
   }
+  // From the last on, because later tokens see more keys and take longer.
   const auto work = [&](std::size_t worker) {
-    for (;;) {
-      const std::size_t taken = taken_.fetch_add(1, std::memory_order_relaxed);
-      if (taken >= tasks_) return;
-      // From the last on, because later tokens see more keys and take longer.
-      const std::size_t task = tasks_ - 1 - taken;
-      const auto after = std::ranges::upper_bound(tiles_, task, {}, &Tile::first_task);
-      const Tile& tile = *(after - 1);
-      const std::size_t in_tile = task - tile.first_task;
+    for (std::size_t i = worker; i < tasks_; i += pool_.size()) {
+      const Task task = task_at(tasks_ - 1 - i);
+      auto& blocks = block_tables_[worker];
+      blocks.clear();
+      find_blocks(task, by_span_ ? kSpanBlocks : task.tile->query.blocks(), blocks);
+      if (i + pool_.size() < tasks_) {
+        find_blocks(task_at(tasks_ - 1 - i - pool_.size()), 1, blocks);  // Asked for ahead.
+      }
       if (by_span_) {
-        one_span(worker, tile, in_tile);
+        one_span(worker, task, blocks);
       } else {
-        whole(worker, tile, in_tile);
+        kernels::attention(model_.kernels(), shape(*task.tile), query(task), blocks,
+                           scratch_[worker]);
       }
     }
   };
@@ -105,10 +106,17 @@ void AttentionTasks::run(std::size_t layer, const float* q, float* out) {
   pool_.run(work);
 }
 
-kernels::QueryTile AttentionTasks::query(const Tile& tile, std::size_t kv_head) const {
+AttentionTasks::Task AttentionTasks::task_at(std::size_t index) const {
+  const Tile& tile = *(std::ranges::upper_bound(tiles_, index, {}, &Tile::first_task) - 1);
+  const std::size_t in_tile = index - tile.first_task;
+  const std::size_t spans = by_span_ ? tile.query.spans() : 1;
+  return {&tile, in_tile / spans, in_tile % spans};
+}
+
+kernels::QueryTile AttentionTasks::query(const Task& task) const {
   const arch::ModelConfig& c = model_.config();
-  kernels::QueryTile query = tile.query;
-  const std::size_t at = tile.token * c.q_width() + kv_head * query.group * c.head_dim;
+  kernels::QueryTile query = task.tile->query;
+  const std::size_t at = task.tile->token * c.q_width() + task.kv_head * query.group * c.head_dim;
   query.q = q_ + at;
   query.out = out_ + at;
   return query;
@@ -120,37 +128,33 @@ kernels::AttentionShape AttentionTasks::shape(const Tile& tile) const {
   return {head_dim, 1.0f / std::sqrt(static_cast<float>(head_dim)), cache.k_type(), cache.v_type()};
 }
 
-void AttentionTasks::find_blocks(const Tile& tile, std::size_t kv_head, std::size_t first,
-                                 std::size_t count,
+// At most `count` blocks from the task's first one on.
+void AttentionTasks::find_blocks(const Task& task, std::size_t count,
                                  std::vector<kernels::KvBlockView>& blocks) const {
+  const Tile& tile = *task.tile;
   KvPool& cache = tile.session->pool();
-  blocks.clear();
-  for (std::size_t b = first; b < first + count; ++b) {
+  const std::size_t first = task.span * kSpanBlocks;
+  const std::size_t end = std::min(first + count, tile.query.blocks());
+  for (std::size_t b = first; b < end; ++b) {
     const std::uint32_t block = tile.session->blocks()[b];
-    blocks.push_back({cache.keys(block, layer_, kv_head), cache.values(block, layer_, kv_head)});
+    blocks.push_back(
+        {cache.keys(block, layer_, task.kv_head), cache.values(block, layer_, task.kv_head)});
   }
 }
 
-void AttentionTasks::whole(std::size_t worker, const Tile& tile, std::size_t kv_head) {
-  auto& blocks = block_tables_[worker];
-  find_blocks(tile, kv_head, 0, tile.query.blocks(), blocks);
-  kernels::attention(model_.kernels(), shape(tile), query(tile, kv_head), blocks, scratch_[worker]);
-}
-
-// Span after span of a KV head, KV head after KV head of a tile.
-void AttentionTasks::one_span(std::size_t worker, const Tile& tile, std::size_t in_tile) {
-  const std::size_t spans = tile.query.spans();
-  const std::size_t kv_head = in_tile / spans, span = in_tile % spans;
+// Whoever comes last of a KV head's spans folds them.
+void AttentionTasks::one_span(std::size_t worker, const Task& task,
+                              std::span<const kernels::KvBlockView> blocks) {
+  const Tile& tile = *task.tile;
+  const std::size_t spans = tile.query.spans(), kv_heads = model_.config().kv_heads;
   const kernels::KernelTable& table = model_.kernels();
-  const kernels::QueryTile rows = query(tile, kv_head);
-  auto& blocks = block_tables_[worker];
-  const std::size_t first = span * kSpanBlocks;
-  find_blocks(tile, kv_head, first, std::min(kSpanBlocks, rows.blocks() - first), blocks);
-  float* states = states_.as<float>().data() + (tile.first_task + kv_head * spans) * state_floats_;
-  kernels::attention_span(table, shape(tile), rows, span, blocks, scratch_[worker],
-                          states + span * state_floats_);
+  const kernels::QueryTile rows = query(task);
+  float* states =
+      states_.as<float>().data() + (tile.first_task + task.kv_head * spans) * state_floats_;
+  kernels::attention_span(table, shape(tile), rows, task.span, blocks, scratch_[worker],
+                          states + task.span * state_floats_);
   const auto tile_index = static_cast<std::size_t>(&tile - tiles_.data());
-  auto& open = open_[tile_index * model_.config().kv_heads + kv_head];
+  auto& open = open_[tile_index * kv_heads + task.kv_head];
   if (open.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
   for (std::size_t s = 1; s < spans; ++s) {
     kernels::attention_fold(table, model_.config().head_dim, rows.rows(), states,

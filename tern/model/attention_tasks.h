@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "tern/base/aligned_buffer.h"
@@ -17,8 +18,8 @@ namespace tern::model {
 // A task is a KV head and a tile: neighbouring tokens of one session that lie in one block, about
 // kRows query rows. Where those are too few to keep the threads busy (one text that is continued),
 // the spans of a tile (kernels/attention.h) are tasks of their own; whoever ends a tile's last one
-// folds them in order. Tasks are taken by whoever is free, so which thread does what changes from
-// run to run, and the bits do not.
+// folds them in order. Tasks are dealt to the threads in turn, so that each knows which memory it
+// reads next.
 class AttentionTasks {
  public:
   AttentionTasks(const Model& model, ThreadPool& pool, std::size_t max_tokens);
@@ -41,14 +42,19 @@ class AttentionTasks {
     std::size_t first_task;
   };
 
+  // A KV head of a tile; where by_span_, one span of it.
+  struct Task {
+    const Tile* tile;
+    std::size_t kv_head, span;
+  };
+
   void deal();
-  kernels::QueryTile query(const Tile& tile, std::size_t kv_head) const;
-  // The blocks [first, first + count) of a tile's KV head.
-  void find_blocks(const Tile& tile, std::size_t kv_head, std::size_t first, std::size_t count,
+  Task task_at(std::size_t index) const;
+  kernels::QueryTile query(const Task& task) const;
+  void find_blocks(const Task& task, std::size_t count,
                    std::vector<kernels::KvBlockView>& blocks) const;
   kernels::AttentionShape shape(const Tile& tile) const;
-  void whole(std::size_t worker, const Tile& tile, std::size_t kv_head);
-  void one_span(std::size_t worker, const Tile& tile, std::size_t in_tile);
+  void one_span(std::size_t worker, const Task& task, std::span<const kernels::KvBlockView> blocks);
 
   const Model& model_;
   ThreadPool& pool_;
@@ -60,7 +66,6 @@ class AttentionTasks {
   std::size_t layer_ = 0;
   const float* q_ = nullptr;
   float* out_ = nullptr;
-  std::atomic<std::size_t> taken_{0};
   std::vector<kernels::AttentionScratch> scratch_;               // Per worker.
   std::vector<std::vector<kernels::KvBlockView>> block_tables_;  // Per worker.
   std::size_t state_floats_ = 0;                                 // Of one span in states_.
