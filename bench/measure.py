@@ -34,13 +34,16 @@ def depth(context, threads):
 # The other layout, for comparison.
 FOUR = ["-p", "512", "-n", "128", "-t", "1,2", "--layout", "four"]
 
+# For shapes where each row takes minutes.
+FEW = ["-p", "512", "-n", "128", "-npl", "32", "-t", "1,2", "-r", "2", "--profile"]
+
 MACHINE = re.compile(r"^\d{4}-\d\d-\d\d-")  # The date in front of it.
 
 # What is run for each shape. A shape's first run gives its load row.
 PLAN = {
     "bitnet-2b4t": [ROWS, depth(4096, "1,2"), FOUR],
     "bitnet-700m": [ROWS, depth(2048, "1,2")],
-    "llama3-8b": [ROWS, depth(4096, "2")],
+    "llama3-8b": [FEW, depth(4096, "2")],
     "llama-70b": [["-p", "0", "-n", "16", "-r", "1", "-t", "2", "--profile"]],
 }
 QUICK = {"tiny": [["-p", "16", "-n", "8", "-npl", "2", "-t", "1,2", "-r", "1", "--profile"],

@@ -73,7 +73,7 @@ bool equals_scalar(const model::Model& model, const model::Linear& linear, Threa
   const auto& w = std::get<TernaryMatrix>(linear.weight);
   const kernels::KernelTable& scalar = kernels::choose_table("scalar");
   std::mt19937 rng(1);
-  for (const std::size_t tokens : {1u, 9u}) {
+  for (const std::size_t tokens : {1u, 40u}) {
     std::vector<float> x(tokens * w.cols());
     for (float& v : x) v = static_cast<float>(rng() % 2001) / 1000 - 1;
     kernels::Int8Rows q;

@@ -116,6 +116,7 @@ constinit const KernelTable kAvx2{
     .name = "avx2",
     .supported = cpu_has_avx2,
     .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr},
+    .packed_tokens = kGemvTokens,
     .ternary_groups = ternary_groups,
     .ternary_unpack = {ternary_unpack, nullptr},
     .codes_gemm = codes_gemm,

@@ -308,6 +308,7 @@ void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* 
   }
 }
 
+constexpr std::size_t kPackedTokens = 32;  // Measured: docs/kernels.md.
 constexpr std::size_t kGemmTokens = 6;  // 24 sums, 4 weights and an activation in 32 registers.
 
 }  // namespace
@@ -388,6 +389,7 @@ constexpr KernelTable kTable{
     .name = kName,
     .supported = kSupported,
     .ternary_gemv = {ternary_gemv<FourPerByte>, kFiveGemv},
+    .packed_tokens = kPackedTokens,
     .ternary_groups = ternary_groups,
     .ternary_unpack = {ternary_unpack<FourPerByte>, kFiveUnpack},
     .codes_gemm = codes_gemm,

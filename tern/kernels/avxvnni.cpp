@@ -126,9 +126,10 @@ constinit const KernelTable kAvxVnni{
     .name = "avxvnni",
     .supported = cpu_has_avxvnni,
 #endif
-  .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr}, .ternary_groups = ternary_groups,
-  .ternary_unpack = {ternary_unpack, nullptr}, .codes_gemm = codes_gemm, .absmax = absmax,
-  .quantize = quantize, .field_sums = field_sums, .dot_lanes = dot_lanes,
+  .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr}, .packed_tokens = kGemvTokens,
+  .ternary_groups = ternary_groups, .ternary_unpack = {ternary_unpack, nullptr},
+  .codes_gemm = codes_gemm, .absmax = absmax, .quantize = quantize, .field_sums = field_sums,
+  .dot_lanes = dot_lanes,
   .expand = {expand_elements<ElementF32>, expand_elements<ElementF16>, expand_elements<ElementBF16>,
              expand_blocks<BlockQ8_0>,    expand_blocks<BlockQ6_K>,    expand_blocks<BlockQ4_0>},
   .dense_gemv = {gemv_elements<ElementF32>, gemv_elements<ElementF16>, gemv_elements<ElementBF16>,

@@ -49,6 +49,8 @@ struct KernelTable {
                                         std::size_t blocks, const std::int8_t* x,
                                         std::size_t x_stride, std::size_t tokens,
                                         std::int32_t* y) noexcept;
+  // Up to so many tokens are multiplied so, kGemvTokens at a time; more meet unpacked panels.
+  std::size_t packed_tokens;
   // One tile (kFourPerByte) and one token, a sum for every `group` blocks (the last group may have
   // fewer): y[g * 16 + row].
   void (*ternary_groups)(const std::uint8_t* w, std::size_t blocks, std::size_t group,

@@ -459,6 +459,7 @@ constexpr KernelTable kTable{
     .supported = cpu_has_neon_dotprod,
 #endif
     .ternary_gemv = {ternary_gemv<FourPerByte>, nullptr},
+    .packed_tokens = kGemvTokens,
     .ternary_groups = ternary_groups,
     .ternary_unpack = {ternary_unpack, nullptr},
     .codes_gemm = codes_gemm,

@@ -223,6 +223,7 @@ constinit const KernelTable kScalar{
     .supported = supported,
     .ternary_gemv = {ternary_gemv<TernaryLayout::kFourPerByte>,
                      ternary_gemv<TernaryLayout::kFivePerByte>},
+    .packed_tokens = kGemvTokens,
     .ternary_groups = ternary_groups,
     .ternary_unpack = {ternary_unpack<TernaryLayout::kFourPerByte>,
                        ternary_unpack<TernaryLayout::kFivePerByte>},

@@ -89,22 +89,27 @@ std::size_t layout_index(const TernaryMatrix& w) noexcept {
   return static_cast<std::size_t>(w.layout());
 }
 
-// Few tokens, tiles [begin, end): packed weights meet them all as they are read.
+// Few tokens, tiles [begin, end): packed weights meet kGemvTokens of them as they are read, and the
+// next ones while they lie in the second cache.
 void gemv_tiles(const KernelTable& k, const Scaling& s, std::size_t begin, std::size_t end,
                 float* y, std::size_t y_stride) {
-  const std::size_t tokens = s.x.tokens;
-  std::array<std::int32_t, kGemvTokens> x_totals;
-  for (std::size_t t = 0; t < tokens; ++t) x_totals[t] = s.x_sum(t, 0, s.w.cols());
   std::int32_t sums[kGemvTiles * kGemvTokens * kTernaryTileRows];
+  const std::size_t parts = (s.x.tokens + kGemvTokens - 1) / kGemvTokens;
   for (std::size_t i = begin; i < end; i += kGemvTiles) {
     const std::size_t tiles = std::min(kGemvTiles, end - i);
-    k.ternary_gemv[layout_index(s.w)](s.w.tile(i), tiles, s.w.blocks(), s.x.row(0), s.x.stride,
-                                      tokens, sums);
-    for (std::size_t j = 0; j < tiles; ++j) {
-      const std::size_t r = (i + j) * kTernaryTileRows;
+    for (std::size_t part = 0; part < parts; ++part) {
+      const std::size_t first = s.x.tokens * part / parts;
+      const std::size_t tokens = s.x.tokens * (part + 1) / parts - first;
+      k.ternary_gemv[layout_index(s.w)](s.w.tile(i), tiles, s.w.blocks(), s.x.row(first),
+                                        s.x.stride, tokens, sums);
       for (std::size_t t = 0; t < tokens; ++t) {
-        s.whole(sums + (j * tokens + t) * kTernaryTileRows, x_totals[t], r,
-                std::min(kTernaryTileRows, s.w.rows() - r), t, y + t * y_stride + r);
+        const std::int32_t x_total = s.x_sum(first + t, 0, s.w.cols());
+        for (std::size_t j = 0; j < tiles; ++j) {
+          const std::size_t r = (i + j) * kTernaryTileRows;
+          s.whole(sums + (j * tokens + t) * kTernaryTileRows, x_total, r,
+                  std::min(kTernaryTileRows, s.w.rows() - r), first + t,
+                  y + (first + t) * y_stride + r);
+        }
       }
     }
   }
@@ -254,9 +259,11 @@ void ternary_matmul(const KernelTable& k, std::span<const TernaryProduct> produc
       const std::size_t from = std::max(begin, first), to = std::min(end, first + w.tiles());
       if (from < to) {
         const Scaling scaling(w, x);
-        const auto few = scaling.grouped() ? gemv_tiles_grouped : gemv_tiles;
-        (x.tokens <= kGemvTokens ? few : gemm_tiles)(k, scaling, from - first, to - first, p.y,
-                                                     p.y_stride);
+        const bool grouped = scaling.grouped();
+        const auto few = grouped ? gemv_tiles_grouped : gemv_tiles;
+        const std::size_t most = grouped ? kGemvTokens : k.packed_tokens;
+        (x.tokens <= most ? few : gemm_tiles)(k, scaling, from - first, to - first, p.y,
+                                              p.y_stride);
       }
       first += w.tiles();
     }

@@ -184,7 +184,8 @@ const Case kCases[] = {
     {12, 512, 130, ScaleKind::kRow, 0, 0},     {2, 1000, 3, ScaleKind::kGroup, 256, 256},
     {300, 90, 5, ScaleKind::kRow, 0, 0},       {33, 1500, 4, ScaleKind::kTensor, 0, 0},
     {90, 70, 300, ScaleKind::kTensor, 0, 0},   {21, 4200, 70, ScaleKind::kGroup, 64, 0},
-    {40, 2700, 6, ScaleKind::kGroup, 1344, 0},
+    {40, 2700, 6, ScaleKind::kGroup, 1344, 0}, {300, 1400, 32, ScaleKind::kTensor, 0, 0},
+    {300, 1400, 33, ScaleKind::kRow, 0, 0},
 };
 
 class TernaryProductTest : public TableTest {
@@ -206,7 +207,7 @@ class TernaryProductTest : public TableTest {
 TEST_P(TernaryProductTest, SeveralAtOnceAreAsEachAlone) {
   std::mt19937 rng(20260307);
   const std::size_t cols = 333;
-  for (const std::size_t tokens : Sizes{1, 4, 9}) {
+  for (const std::size_t tokens : Sizes{1, 4, 9, 33}) {
     std::vector<TernaryMatrix> weights;
     for (const std::size_t rows : Sizes{40, 5, 100}) {
       const Case c{rows, cols, tokens, ScaleKind::kRow, 0, 0};
