@@ -309,7 +309,7 @@ void gemm_tile(const std::uint8_t* codes, std::size_t steps, const std::int8_t* 
 }
 
 constexpr std::size_t kPackedTokens = 32;  // Measured: docs/kernels.md.
-constexpr std::size_t kGemmTokens = 6;  // 24 sums, 4 weights and an activation in 32 registers.
+constexpr std::size_t kGemmTokens = 6;     // 24 sums, 4 weights and an activation in 32 registers.
 
 }  // namespace
 }  // namespace tern::kernels

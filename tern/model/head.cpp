@@ -19,6 +19,7 @@ namespace {
 using kernels::kScreenPanel;
 
 constexpr std::size_t kRowsAhead = 32;  // Of survivors(): asked for before they are summed.
+constexpr std::size_t kAlone = 2;   // Hidden states that are screened one by one, which is faster.
 constexpr std::size_t kChunk = 32;  // Hidden states that are screened in one pass over the head.
 constexpr float kNever = -std::numeric_limits<float>::infinity();
 
@@ -132,16 +133,18 @@ void Head::screen(const SlicedMatrix& head, std::span<const float> hidden,
   const std::size_t tokens = requests.size(), vocab = head.rows(), panels = panels_of(vocab);
   upper_.resize(tokens * vocab);
   maxima_.resize(tokens * panels);
-  const bool closest = tokens > 1;  // One pass over all bits serves many hidden states.
+  const bool closest = tokens > kAlone;  // One pass over all bits serves many hidden states.
   if (closest) {
     kernels::screen_many(model_->kernels(), head, input_, upper_.data(), vocab, maxima_.data(),
                          panels, pool);
     work.bytes += head.bytes();
-  } else {
-    kernels::screen(model_->kernels(), head, input_[0], upper_.data(), maxima_.data(), pool);
-    work.bytes += vocab * head.record_bytes();
   }
   for (std::size_t t = 0; t < tokens; ++t) {
+    if (!closest) {
+      kernels::screen(model_->kernels(), head, input_[t], upper_.data() + t * vocab,
+                      maxima_.data() + t * panels, pool);
+      work.bytes += vocab * head.record_bytes();
+    }
     choose_by_bounds(head, hidden.data() + t * head.cols(), t, closest, requests[t], lists[t], pool,
                      work);
   }
