@@ -101,14 +101,20 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
   if (!c.tied_head) head_ = checkpoint_->matrix(TensorRole::kHead, 0, pool);
   slice(head_ ? *head_ : embedding_, pool);
   output_norm_ = checkpoint_->vector(TensorRole::kOutputNorm, 0);
-  if (kernels::table_has_layout(table, layout)) layout_ = layout;
+  if (!kernels::table_has_layout(table, layout)) layout = TernaryLayout::kFourPerByte;
   layers_.reserve(c.layers);
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
-    layers_.push_back(load_layer(*checkpoint_, layer, layout_, pool));
+    layers_.push_back(load_layer(*checkpoint_, layer, layout, pool));
     if (progress) {
       progress("loading", static_cast<double>(layer + 1) / static_cast<double>(c.layers));
     }
   }
+}
+
+TernaryLayout Model::layout() const noexcept {
+  const auto* first =
+      layers_.empty() ? nullptr : std::get_if<TernaryMatrix>(&layers_.front().q.weight);
+  return first == nullptr ? TernaryLayout::kFourPerByte : first->layout();
 }
 
 std::size_t Model::bytes_per_token() const noexcept {

@@ -51,8 +51,8 @@ class Model {
   const std::vector<float>& output_norm() const noexcept { return output_norm_; }
   const std::vector<LayerWeights>& layers() const noexcept { return layers_; }
   const kernels::RopeTable& rope() const noexcept { return rope_; }
-  // Of the linear layers, but for those whose scales stand for groups.
-  TernaryLayout layout() const noexcept { return layout_; }
+  // Of the first linear layer; four per byte where it is not ternary.
+  TernaryLayout layout() const noexcept;
 
   // Bytes that one token's forward pass reads: body, head, norms; without embedding and KV cache.
   // Of a sliced head what a screen always reads, the records; BestWork says what came on top.
@@ -67,7 +67,6 @@ class Model {
   std::shared_ptr<const checkpoint::Checkpoint> checkpoint_;
   const kernels::KernelTable* table_;
   kernels::RopeTable rope_;
-  TernaryLayout layout_ = TernaryLayout::kFourPerByte;
   Matrix embedding_;
   std::optional<Matrix> head_;
   std::vector<float> output_norm_;
