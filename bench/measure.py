@@ -85,6 +85,8 @@ def measure_shape(tern, shape, runs, options):
                 entry |= {"date": datetime.date.today().isoformat(), "type": options.type,
                           "embedding_type": options.embedding_type, "commands": [], "asked": [],
                           "results": [], "profiles": []}
+            if "-d" in words:
+                entry["load_at_depth"] = found["load"]
             entry["commands"].append(" ".join(["tern bench", *words]))
             entry["asked"] += asked(words)
             entry["results"] += found["results"]

@@ -26,8 +26,10 @@ WORDS = {
                     "times the best other engine's figure, scaled by what each machine allows "
                     "([how](docs/bench.md)). Shares are of ceilings measured around each "
                     "repetition; everything is in [{file}](bench/results/{file}).",
-        "load": "{shape}: loaded in {seconds:.2f} s, peak memory {peak:.2f} GB ({weights:.2f} GB of "
-                "weights).",
+        "load": "- {shape}: loaded in {seconds:.2f} s, peak memory {peak:.2f} GB ({weights:.2f} GB of "
+                "weights)",
+        "deep": "; at depth {peak:.2f} GB ({kv:.2f} GB of KV cache)",
+        "end": ".",
     },
     "ja": {
         "head": ["モデルの形", "スレッド", "プロンプト（512）", "int8 上限に対する割合", "生成（128）",
@@ -36,7 +38,9 @@ WORDS = {
                     "{cpus} コア、{kernels} カーネル、{date}。単位はトークン/秒で、括弧内はほかのエンジンの最速値との比です"
                     "（それぞれのマシンの上限で補正、[方法](docs/bench.md)）。割合は各測定の前後に測った上限に対するもので、"
                     "数値はすべて [{file}](bench/results/{file}) にあります。",
-        "load": "{shape}: 読み込み {seconds:.2f} 秒、最大メモリ {peak:.2f} GB（重み {weights:.2f} GB）。",
+        "load": "- {shape}: 読み込み {seconds:.2f} 秒、最大メモリ {peak:.2f} GB（重み {weights:.2f} GB）",
+        "deep": "、深い位置では {peak:.2f} GB（KV キャッシュ {kv:.2f} GB）",
+        "end": "。",
     },
 }
 
@@ -54,6 +58,17 @@ def speed(row):
 
 def share(row, key):
     return "" if row is None else f"{row[key]:.2f}"
+
+
+def load_line(words, name, shape):
+    load, deep = shape["load"], shape.get("load_at_depth")
+    line = words["load"].format(shape=name, seconds=load["seconds"],
+                                peak=load["peak_resident_bytes"] / 1e9,
+                                weights=load["weight_bytes"] / 1e9)
+    if deep:
+        line += words["deep"].format(peak=deep["peak_resident_bytes"] / 1e9,
+                                     kv=deep["kv_bytes"] / 1e9)
+    return line + words["end"]
 
 
 def table(document, file, language):
@@ -74,10 +89,7 @@ def table(document, file, language):
                 name, str(threads), speed(prompt), share(prompt, "int8_share"), speed(token),
                 share(token, "read_share"), deeper, speed(many), share(many, "int8_share")]) + " |")
     first = next(iter(document["shapes"].values()))
-    loads = [words["load"].format(shape=name, seconds=shape["load"]["seconds"],
-                                  peak=shape["load"]["peak_resident_bytes"] / 1e9,
-                                  weights=shape["load"]["weight_bytes"] / 1e9)
-             for name, shape in document["shapes"].items()]
+    loads = [load_line(words, name, shape) for name, shape in document["shapes"].items()]
     measured = words["measured"].format(file=file.name, cpu=document["cpu"], cpus=document["cpus"],
                                         date=document["date"], kernels=first["kernels"],
                                         type=first["type"], embedding_type=first["embedding_type"])

@@ -2,7 +2,8 @@
 
 {"version": 1, "date", "machine", "cpu", "cpus",
  "shapes": {shape: {"version", "date", "kernels", "type", "embedding_type", "commands",
-                    "bytes_per_token", "ternary_macs_per_token", "load", "asked": [[test, threads]],
+                    "bytes_per_token", "ternary_macs_per_token", "load", "load_at_depth" (where one was
+                    measured), "asked": [[test, threads]],
                     "results": [...], "profiles": [...]}}}
 `load`, `results` and `profiles` are those of `tern bench -o json` (docs/bench.md).
 """

@@ -29,8 +29,7 @@ std::vector<fs::path> files_of(const fs::path& path) {
   return files;
 }
 
-// A longer prompt would take longer, but no more memory than the KV cache of its positions.
-constexpr std::size_t kMemoryPrompt = 64;
+constexpr std::size_t kMemoryPrompt = 64;  // Or the largest depth, where that is more.
 
 // Brings the files into the page cache, where they and the loaded model fit into memory.
 bool read_once(const std::vector<fs::path>& files) {
@@ -54,11 +53,17 @@ void measure_memory(const model::Model& model, const BenchOptions& o, ThreadPool
   model::Session session(cache);
   model::Forward forward(model, pool, batch);
   std::vector<float> logits(model.config().vocab);
-  const std::size_t prompt =
-      std::max<std::size_t>(1, std::min({batch, kMemoryPrompt, model.context() - 1}));
-  const std::vector<std::uint32_t> ids(prompt, 1);
+  const std::size_t prompt = std::max<std::size_t>(
+      1, std::min(std::max(std::min(batch, kMemoryPrompt), o.depths.back()), model.context() - 1));
+  const std::vector<std::uint32_t> ids(batch, 1);
   const model::Head head(model);
-  head.logits(forward.run({{&session, ids, prompt - 1}}), logits, pool);
+  while (session.position() < prompt) {
+    const std::size_t part = std::min(batch, prompt - session.position());
+    const bool last = session.position() + part == prompt;
+    const auto hidden =
+        forward.run({{&session, std::span(ids).first(part), last ? part - 1 : part}});
+    if (last) head.logits(hidden, logits, pool);
+  }
   if (model.context() > prompt) {
     head.logits(forward.run({{&session, std::span(ids).first(1), 0}}), logits, pool);
   }

@@ -44,7 +44,7 @@ struct BenchLoad {
   bool cached = false;          // The file was read once before.
   std::vector<double> samples;  // Seconds from opening until a first token can be computed.
   double median = 0;
-  // After a prompt of 64 tokens (and room for a whole batch) and one token.
+  // After a prompt of 64 tokens or of the largest depth (and room for a whole batch) and one token.
   std::uint64_t weight_bytes = 0, kv_bytes = 0, peak_resident_bytes = 0;
 };
 
