@@ -86,7 +86,7 @@ def measure_shape(tern, shape, runs, options):
                           "embedding_type": options.embedding_type, "commands": [], "asked": [],
                           "results": [], "profiles": []}
             if "-d" in words:
-                entry["load_at_depth"] = found["load"]
+                entry["load_at_depth"] = found["load"] | {"version": found["version"]}
             entry["commands"].append(" ".join(["tern bench", *words]))
             entry["asked"] += asked(words)
             entry["results"] += found["results"]
