@@ -302,7 +302,7 @@ class Commands(unittest.TestCase):
         load = result["load"]
         self.assertEqual({row["layout"] for row in result["results"]}, {load["layout"]})
         self.assertEqual((load["threads"], load["page_cache"], len(load["samples"])), (2, True, 2))
-        self.assertEqual(load["kv_bytes"], (64 + 1) * kv)
+        self.assertEqual(load["kv_bytes"], (70 + 1) * kv)  # The largest depth and a token.
         self.assertGreater(load["weight_bytes"], per_token - 1)
         self.assertGreater(load["peak_resident_bytes"], load["weight_bytes"])
         self.assertEqual([p["test"] for p in result["profiles"]], tests * 2)
