@@ -67,6 +67,7 @@ void measure_memory(const model::Model& model, const BenchOptions& o, ThreadPool
   if (model.context() > prompt) {
     head.logits(forward.run({{&session, std::span(ids).first(1), 0}}), logits, pool);
   }
+  load.layout = model.layout();
   load.bytes_per_token = model.bytes_per_token();
   load.weight_bytes = model.weight_bytes();
   load.kv_bytes = session.position() * cache.bytes_per_position();
@@ -118,7 +119,6 @@ BenchLoad bench_load(const BenchOptions& o, TernaryLayout layout, LoadedModel& l
   loaded = LoadedModel{};
   reset_peak_resident();
   BenchLoad load;
-  load.layout = layout;
   load.threads = o.model.thread_count();
   load.cached = read_once(files_of(o.model.path()));
   const std::size_t repetitions = load.cached ? o.repetitions : 1;

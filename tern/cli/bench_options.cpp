@@ -57,19 +57,15 @@ std::size_t largest(const std::vector<std::size_t>& values) {
   return values.empty() ? 0 : *std::ranges::max_element(values);
 }
 
-TernaryLayout densest_layout() {
-  return kernels::table_has_layout(kernels::table_from_environment(), TernaryLayout::kFivePerByte)
-             ? TernaryLayout::kFivePerByte
-             : TernaryLayout::kFourPerByte;
-}
-
 TernaryLayout usable_layout(const std::string& name) {
   if (name == layout_name(TernaryLayout::kFourPerByte)) return TernaryLayout::kFourPerByte;
-  if (densest_layout() == TernaryLayout::kFivePerByte) return TernaryLayout::kFivePerByte;
-  throw Error(ErrorCode::kBadArgument,
-              "--layout five found, expected four: the " +
-                  std::string(kernels::table_name(kernels::table_from_environment())) +
-                  " kernels read no other");
+  const kernels::KernelTable& table = kernels::table_from_environment();
+  if (kernels::table_has_layout(table, TernaryLayout::kFivePerByte)) {
+    return TernaryLayout::kFivePerByte;
+  }
+  throw Error(ErrorCode::kBadArgument, "--layout five found, expected four: the " +
+                                           std::string(kernels::table_name(table)) +
+                                           " kernels read no other");
 }
 
 }  // namespace
@@ -91,7 +87,8 @@ BenchOptions parse_bench_options(std::span<const std::string> args) {
   add_options(app, o, layouts);
   parse(app, args);
   for (const std::string& name : layouts) o.layouts.push_back(usable_layout(name));
-  if (o.layouts.empty()) o.layouts.push_back(densest_layout());
+  // The model falls back to four where the kernels do not read five.
+  if (o.layouts.empty()) o.layouts.push_back(TernaryLayout::kFivePerByte);
   for (auto* values : {&o.prompts, &o.generations, &o.parallel}) std::erase(*values, 0u);
   if (o.depths.empty()) o.depths.push_back(0);
   std::ranges::sort(o.depths);

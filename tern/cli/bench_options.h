@@ -24,8 +24,7 @@ struct BenchOptions {
   std::vector<std::size_t> parallel, threads;               // threads: at least one.
   std::size_t repetitions = 3, batch = 512;
   std::string cache_k = "f16", cache_v = "f16";
-  // In which ternary weights are held, one after the other, each as the model's only one. Empty in
-  // the command: the densest that the kernels read.
+  // In which ternary weights are held at most, one after the other, each as the model's only one.
   std::vector<TernaryLayout> layouts;
   bool profile = false;
 

@@ -13,7 +13,6 @@ namespace tern::kernels {
 namespace {
 
 constexpr std::size_t kLine = 64;
-constexpr std::size_t kSpanBlocks = kKvSpan / kKvBlock;
 constexpr std::size_t kScaleBytes = kKvBlock * 2;
 constexpr float kMostF16 = 65504.0f;
 

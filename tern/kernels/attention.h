@@ -12,6 +12,7 @@ namespace tern::kernels {
 
 inline constexpr std::size_t kKvBlock = 64;  // Positions per block of the cache.
 inline constexpr std::size_t kKvSpan = 512;  // Positions per span: blocks that are folded first.
+inline constexpr std::size_t kSpanBlocks = kKvSpan / kKvBlock;
 inline constexpr std::size_t kMaxHeadDim = 512;  // The checkpoint reader has checked.
 
 // How keys or values are stored. An int8 or int4 number is code * scale, one scale for each

@@ -8,7 +8,7 @@
 namespace tern::model {
 namespace {
 
-constexpr std::size_t kSpanBlocks = kernels::kKvSpan / kernels::kKvBlock;
+using kernels::kSpanBlocks;
 
 // Tiles times KV heads per thread below which spans are tasks of their own.
 constexpr std::size_t kFew = 4;
