@@ -127,11 +127,11 @@ int run_run(std::span<const std::string> args) {
 
   engine::GenerateRequest request;
   request.prompt = prompt;
-  if (o.predict >= 0) request.max_tokens = static_cast<std::size_t>(o.predict);
+  if (o.predict >= 0) request.limits.max_tokens = static_cast<std::size_t>(o.predict);
   request.sampler = o.sampler;
-  request.stop = o.stop;
-  request.ignore_end = o.ignore_eos;
-  request.at_text_start = o.prompt->empty();
+  request.limits.stop = o.stop;
+  request.limits.ignore_end = o.ignore_eos;
+  request.limits.at_text_start = o.prompt->empty();
   request.keep_going = [] { return !InterruptGuard::pressed(); };
   request.progress = stderr_progress();
   if (!o.json) {

@@ -9,51 +9,6 @@
 
 namespace tern::engine {
 
-std::string_view stop_reason_name(StopReason reason) noexcept {
-  switch (reason) {
-    case StopReason::kEndToken:
-      return "end";
-    case StopReason::kStopString:
-      return "stop";
-    case StopReason::kLength:
-      return "length";
-    case StopReason::kContextFull:
-      return "context_full";
-    case StopReason::kInterrupted:
-      return "interrupted";
-  }
-  return "";
-}
-
-StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
-  if (std::ranges::any_of(stops_, &std::string::empty)) {
-    throw Error(ErrorCode::kBadArgument, "an empty stop string found, expected some text");
-  }
-}
-
-std::string StopFilter::push(std::string_view text) {
-  if (stopped_) return "";
-  held_ += text;
-  std::size_t at = std::string::npos;
-  for (const std::string& stop : stops_) at = std::min(at, held_.find(stop));
-  if (at != std::string::npos) {
-    stopped_ = true;
-    return std::exchange(held_, "").substr(0, at);
-  }
-  // The longest end of what is held that begins a stop string stays back.
-  std::size_t keep = 0;
-  for (const std::string& stop : stops_) {
-    for (std::size_t n = std::min(stop.size() - 1, held_.size()); n > keep; --n) {
-      if (held_.ends_with(std::string_view(stop).substr(0, n))) keep = n;
-    }
-  }
-  std::string certain = held_.substr(0, held_.size() - keep);
-  held_.erase(0, certain.size());
-  return certain;
-}
-
-std::string StopFilter::finish() { return std::exchange(held_, ""); }
-
 Generator::Generator(const tokenizer::Tokenizer& tokenizer, model::Forward& forward,
                      model::Session& session, ThreadPool& pool)
     : tokenizer_(tokenizer),
@@ -101,8 +56,7 @@ std::uint32_t Generator::pick(Sampler& sampler, std::span<const float> hidden) {
 GenerateResult Generator::generate(const GenerateRequest& request) {
   GenerateResult result;
   Sampler sampler(request.sampler);
-  StopFilter filter(request.stop);
-  tokenizer::StreamDecoder decoder(tokenizer_, request.at_text_start);
+  Answer answer(tokenizer_, request.limits);
   const auto emit = [&](const std::string& text) {
     result.text += text;
     if (request.on_text && !text.empty()) request.on_text(text);
@@ -121,27 +75,19 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
   const double first = monotonic_seconds();
   result.prompt_seconds = first - start;
 
-  for (;;) {
-    if (result.tokens.size() >= request.max_tokens) break;  // kLength.
+  while (!answer.ended()) {
     if (request.keep_going && !request.keep_going()) {
-      result.reason = StopReason::kInterrupted;
+      emit(answer.end(StopReason::kInterrupted));
       break;
     }
     const std::uint32_t id = next;
-    if (tokenizer_.is_end(id) && !request.ignore_end) {
-      result.reason = StopReason::kEndToken;
-      break;
-    }
+    emit(answer.push(id));
+    if (answer.ended() == StopReason::kEndToken) break;
     sampler.accept(id);
     result.tokens.push_back(id);
-    emit(filter.push(decoder.push(id)));
-    if (filter.stopped()) {
-      result.reason = StopReason::kStopString;
-      break;
-    }
-    if (result.tokens.size() >= request.max_tokens) break;
+    if (answer.ended()) break;
     if (session_.position() + 1 > forward_.model().context()) {
-      result.reason = StopReason::kContextFull;
+      emit(answer.end(StopReason::kContextFull));
       break;
     }
     hidden = forward_.run({{&session_, {&id, 1}, 0}});
@@ -149,10 +95,7 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
     ++result.decode_steps;
   }
   result.generate_seconds = monotonic_seconds() - first;
-  if (!filter.stopped()) {
-    emit(filter.push(decoder.finish()));
-    emit(filter.finish());
-  }
+  result.reason = *answer.ended();
   return result;
 }
 

@@ -11,6 +11,7 @@
 
 #include "tern/base/notice.h"
 #include "tern/base/thread_pool.h"
+#include "tern/engine/answer.h"
 #include "tern/engine/sampler.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
@@ -19,22 +20,10 @@
 
 namespace tern::engine {
 
-enum class StopReason {
-  kEndToken,     // The model ended the text.
-  kStopString,   // One of the caller's strings came up; it is not part of the text.
-  kLength,       // max_tokens were made.
-  kContextFull,  // The next token would not fit into the context.
-  kInterrupted,  // The caller's `keep_going` said no.
-};
-std::string_view stop_reason_name(StopReason reason) noexcept;  // "end", "stop", "length", ...
-
 struct GenerateRequest {
   std::span<const std::uint32_t> prompt;  // At least one token.
-  std::size_t max_tokens = SIZE_MAX;
+  AnswerLimits limits;
   SamplerParams sampler;
-  std::vector<std::string> stop;  // Strings that end the text.
-  bool ignore_end = false;        // Go on after an end token.
-  bool at_text_start = false;     // The text begins here: an SPM piece loses its first blank.
   // Called with each piece of text (whole UTF-8 characters) as it is certain; may be empty.
   std::function<void(std::string_view)> on_text;
   // Asked before each token and each part of the prompt; false ends the generation.
@@ -50,22 +39,6 @@ struct GenerateResult {
   double prompt_seconds = 0,
          generate_seconds = 0;   // The prompt's time goes up to the first token's logits.
   std::size_t decode_steps = 0;  // Forward passes that generate_seconds covers.
-};
-
-// Holds back text that may turn out to be the beginning of a stop string.
-class StopFilter {
- public:
-  // Throws Error(kBadArgument) on an empty string.
-  explicit StopFilter(std::vector<std::string> stops);
-  // Text that is certain now. Once stopped() is true there is no more.
-  std::string push(std::string_view text);
-  std::string finish();  // What was held back, when the text ends for another reason.
-  bool stopped() const noexcept { return stopped_; }
-
- private:
-  std::vector<std::string> stops_;
-  std::string held_;
-  bool stopped_ = false;
 };
 
 // Runs requests one after another in `session`, whose past they continue. Not for several threads.

@@ -5,28 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "tern/base/error.h"
+#include "tern/engine/engine_test_util.h"
 
 namespace tern::engine {
 namespace {
-
-// One piece per id: "<unk>", "<s>", "</s>", then "A", "B", ... so that a text shows its ids.
-tokenizer::TokenizerData letters(std::size_t vocab) {
-  tokenizer::TokenizerData data;
-  data.kind = tokenizer::TokenizerKind::kSpmBpe;
-  data.pieces = {"<unk>", "<s>", "</s>"};
-  data.types = {tokenizer::TokenType::kUnknown, tokenizer::TokenType::kControl,
-                tokenizer::TokenType::kControl};
-  while (data.pieces.size() < vocab) {
-    data.pieces.push_back(std::string(1, static_cast<char>('A' + data.pieces.size() - 3)));
-    data.types.push_back(tokenizer::TokenType::kNormal);
-  }
-  data.scores.assign(vocab, 0);
-  data.unk = 0;
-  data.bos = 1;
-  data.eos = 2;
-  data.end_ids = {2};
-  return data;
-}
 
 class GeneratorTest : public testing::Test {
  protected:
@@ -47,9 +29,9 @@ class GeneratorTest : public testing::Test {
   }
   static GenerateRequest greedy(std::size_t tokens) {
     GenerateRequest request;
-    request.max_tokens = tokens;
+    request.limits.max_tokens = tokens;
     request.sampler.temperature = 0;
-    request.ignore_end = true;
+    request.limits.ignore_end = true;
     return request;
   }
 
@@ -93,15 +75,15 @@ TEST_F(GeneratorTest, StopStringsAreNotPartOfTheText) {
   const std::string text = generate(greedy(12)).text;
   ASSERT_GE(text.size(), 8u);
   GenerateRequest request = greedy(12);
-  request.stop = {text.substr(5, 2)};
+  request.limits.stop = {text.substr(5, 2)};
   const GenerateResult result = generate(request);
   EXPECT_EQ(result.reason, StopReason::kStopString);
-  EXPECT_EQ(result.text, text.substr(0, text.find(request.stop[0])));
+  EXPECT_EQ(result.text, text.substr(0, text.find(request.limits.stop[0])));
 }
 
 TEST_F(GeneratorTest, EndTokenAndInterruptEndIt) {
   GenerateRequest request = greedy(1000);
-  request.ignore_end = false;
+  request.limits.ignore_end = false;
   request.sampler.temperature = 50;  // Nearly uniform: an end token comes up soon for some seed.
   request.sampler.top_k = 0;
   request.sampler.top_p = 1;
