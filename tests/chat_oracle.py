@@ -1,5 +1,6 @@
 """The environment in which transformers render chat templates, out of Debian's python3-jinja2."""
 
+import copy
 import datetime
 import json
 from pathlib import Path
@@ -54,7 +55,7 @@ def environment():
 def render(source, variables):
     """{"output": text}, {"raised": sentence of raise_exception} or {"error": what Python said}."""
     try:
-        return {"output": environment().from_string(source).render(**variables)}
+        return {"output": environment().from_string(source).render(**copy.deepcopy(variables))}
     except Raised as e:
         return {"raised": str(e)}
     except Exception as e:  # Whatever a template can do wrong in Python.

@@ -30,7 +30,7 @@ def rendered(requests):
     text = "".join(json.dumps({"template": source, "variables": variables}) + "\n"
                    for source, variables in requests)
     run = subprocess.run([RENDER], input=text, capture_output=True, text=True, timeout=300, check=True)
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return [json.loads(line) for line in run.stdout.split("\n")[:-1]]
 
 
 # What templates are put together from: expressions of few parts, joined by chance.
@@ -99,10 +99,12 @@ class ChatTemplates(unittest.TestCase):
         return both
 
     def test_chance_expressions(self):
+        # Jinja2 folds constants with other rules for slices than it renders with: 1[2:] is undefined.
         random_ = random.Random(20240706)
         requests = [("{{ %s }}" % expression(random_, random_.randint(1, 4)), chat_snippets.VARIABLES)
                     for _ in range(6000)]
-        self.assertGreater(self.compare(requests, allowed=("not known", "beyond 64 bits")), 1500)
+        self.assertGreater(self.compare(requests, allowed=("not known", "beyond 64 bits",
+                                                            "cannot be sliced")), 1500)
 
     def test_chance_layouts(self):
         random_ = random.Random(4)
