@@ -73,7 +73,10 @@ class Checkpoint {
 
   // The tokenizer, where the files have one.
   const std::optional<tokenizer::TokenizerData>& tokenizer() const noexcept { return tokenizer_; }
+  // Empty where the files have none.
   const std::string& chat_template() const noexcept { return chat_template_; }
+  // The template for conversations with tools, where the files have one of its own ("tool_use").
+  const std::string& tool_template() const noexcept { return tool_template_; }
   const GenerationDefaults& generation() const noexcept { return generation_; }
   // The GGUF behind this checkpoint (to carry metadata over), or nullptr; the HF folder, or empty.
   virtual const formats::GgufFile* gguf() const noexcept { return nullptr; }
@@ -87,7 +90,7 @@ class Checkpoint {
   std::string name_;
   arch::ModelConfig config_;
   std::optional<tokenizer::TokenizerData> tokenizer_;
-  std::string chat_template_;
+  std::string chat_template_, tool_template_;
   GenerationDefaults generation_;
 };
 

@@ -64,6 +64,9 @@ GgufCheckpoint::GgufCheckpoint(const std::filesystem::path& path, const OpenOpti
   if (const formats::GgufValue* text = file_.find("tokenizer.chat_template")) {
     chat_template_ = text->as_string().value_or("");
   }
+  if (const formats::GgufValue* text = file_.find("tokenizer.chat_template.tool_use")) {
+    tool_template_ = text->as_string().value_or("");
+  }
 }
 
 void GgufCheckpoint::check_storage(const RoleTensor& tensor) const {

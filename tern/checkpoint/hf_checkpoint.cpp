@@ -57,7 +57,9 @@ HfCheckpoint::HfCheckpoint(const std::filesystem::path& folder, const OpenOption
   if (with_tokenizer) {
     tokenizer_ = read_folder_tokenizer(folder, options.notice);
     check_tokenizer_size();
-    chat_template_ = read_chat_template(folder);
+    ChatTemplates templates = read_chat_templates(folder);
+    chat_template_ = std::move(templates.plain);
+    tool_template_ = std::move(templates.with_tools);
     generation_ = read_generation_defaults(folder);
   }
 }

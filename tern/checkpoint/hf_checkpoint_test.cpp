@@ -424,9 +424,14 @@ TEST(HfCheckpoint, TheGenerationFileAndTheTemplate) {
     EXPECT_EQ(checkpoint->generation().top_k, 40u);
     EXPECT_FALSE(checkpoint->generation().repetition_penalty);
     EXPECT_EQ(checkpoint->chat_template(), "D");
+    EXPECT_EQ(checkpoint->tool_template(), "T");
   }
   write_text(temp.path() / "chat_template.jinja", "J");
-  EXPECT_EQ(open_model(model, temp)->chat_template(), "J");
+  std::filesystem::create_directory(temp.path() / "additional_chat_templates");
+  write_text(temp.path() / "additional_chat_templates" / "tool_use.jinja", "U");
+  const auto checkpoint = open_model(model, temp);
+  EXPECT_EQ(checkpoint->chat_template(), "J");
+  EXPECT_EQ(checkpoint->tool_template(), "U");
 }
 
 TEST(HfCheckpoint, Stories260K) {

@@ -60,6 +60,31 @@ TokenizerData read_model_tokenizer(const std::filesystem::path& path, const Side
   return read_tokenizer_model(file.bytes(), beside.view(), path.string(), notice);
 }
 
+ChatTemplates templates_of_config(const std::filesystem::path& path) {
+  const std::optional<Json> config = read_json_file(path);
+  if (!config) return {};
+  const auto field = config->find("chat_template");
+  if (field == config->end() || field->is_null()) return {};
+  if (field->is_string()) return {field->get<std::string>(), ""};
+  if (!field->is_array()) {
+    throw Error(ErrorCode::kCorruptFile, path.string() + ": field 'chat_template' is a " +
+                                             field->type_name() +
+                                             ", expected a string or a list of named ones");
+  }
+  ChatTemplates found;
+  std::string first;
+  for (const Json& entry : *field) {
+    const auto text = json_string(entry, "template", path.string());
+    if (!text) continue;
+    const auto name = json_string(entry, "name", path.string());
+    if (first.empty()) first = *text;
+    if (name == "default") found.plain = *text;
+    if (name == "tool_use") found.with_tools = *text;
+  }
+  if (found.plain.empty()) found.plain = first;
+  return found;
+}
+
 }  // namespace
 
 std::optional<TokenizerData> read_folder_tokenizer(const std::filesystem::path& folder,
@@ -90,28 +115,13 @@ TokenizerData read_tokenizer_file(const std::filesystem::path& file, const Notic
                                      : read_model_tokenizer(file, beside, notice);
 }
 
-std::string read_chat_template(const std::filesystem::path& folder) {
+ChatTemplates read_chat_templates(const std::filesystem::path& folder) {
+  ChatTemplates found = templates_of_config(folder / "tokenizer_config.json");
   const std::filesystem::path jinja = folder / "chat_template.jinja";
-  if (is_there(jinja)) return read_text_file(jinja);
-  const std::filesystem::path path = folder / "tokenizer_config.json";
-  const std::optional<Json> config = read_json_file(path);
-  if (!config) return "";
-  const auto found = config->find("chat_template");
-  if (found == config->end() || found->is_null()) return "";
-  if (found->is_string()) return found->get<std::string>();
-  if (!found->is_array()) {
-    throw Error(ErrorCode::kCorruptFile, path.string() + ": field 'chat_template' is a " +
-                                             found->type_name() +
-                                             ", expected a string or a list of named ones");
-  }
-  std::string first;
-  for (const Json& entry : *found) {
-    const auto text = json_string(entry, "template", path.string());
-    if (!text) continue;
-    if (json_string(entry, "name", path.string()) == "default") return *text;
-    if (first.empty()) first = *text;
-  }
-  return first;
+  if (is_there(jinja)) found.plain = read_text_file(jinja);
+  const std::filesystem::path tools = folder / "additional_chat_templates" / "tool_use.jinja";
+  if (is_there(tools)) found.with_tools = read_text_file(tools);
+  return found;
 }
 
 GenerationDefaults read_generation_defaults(const std::filesystem::path& folder) {

@@ -20,9 +20,15 @@ std::optional<tokenizer::TokenizerData> read_folder_tokenizer(const std::filesys
 tokenizer::TokenizerData read_tokenizer_file(const std::filesystem::path& file,
                                              const Notice& notice);
 
+// Empty where there is none.
+struct ChatTemplates {
+  std::string plain;
+  std::string with_tools;
+};
+
 // chat_template.jinja, else the template of tokenizer_config.json (of several named ones,
-// "default"); empty where there is none.
-std::string read_chat_template(const std::filesystem::path& folder);
+// "default"); with tools, additional_chat_templates/tool_use.jinja, else the one named "tool_use".
+ChatTemplates read_chat_templates(const std::filesystem::path& folder);
 
 // Of generation_config.json; nothing where that is missing or says do_sample: false.
 GenerationDefaults read_generation_defaults(const std::filesystem::path& folder);
