@@ -11,6 +11,7 @@
 
 #include "tern/base/notice.h"
 #include "tern/base/thread_pool.h"
+#include "tern/engine/constraint.h"
 #include "tern/engine/sampler.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
@@ -20,7 +21,7 @@
 namespace tern::engine {
 
 enum class StopReason {
-  kEndToken,     // The model ended the text.
+  kEndToken,     // The model ended the text, or its grammar did.
   kStopString,   // One of the caller's strings came up; it is not part of the text.
   kLength,       // max_tokens were made.
   kContextFull,  // The next token would not fit into the context.
@@ -32,9 +33,10 @@ struct GenerateRequest {
   std::span<const std::uint32_t> prompt;  // At least one token.
   std::size_t max_tokens = SIZE_MAX;
   SamplerParams sampler;
-  std::vector<std::string> stop;  // Strings that end the text.
-  bool ignore_end = false;        // Go on after an end token.
-  bool at_text_start = false;     // The text begins here: an SPM piece loses its first blank.
+  std::vector<std::string> stop;     // Strings that end the text.
+  bool ignore_end = false;           // Go on after an end token; not where there is a constraint.
+  bool at_text_start = false;        // The text begins here: an SPM piece loses its first blank.
+  Constraint* constraint = nullptr;  // What the text may be; a fresh one, which it uses up.
   // Called with each piece of text (whole UTF-8 characters) as it is certain; may be empty.
   std::function<void(std::string_view)> on_text;
   // Asked before each token and each part of the prompt; false ends the generation.
@@ -75,13 +77,14 @@ class Generator {
             ThreadPool& pool);
 
   // Throws Error(kLimit) where the prompt does not fit into the context, and what Forward throws.
-  // What was generated before is never lost: only the prompt can fail so.
+  // What was generated before is never lost: only the prompt can fail so. Constraint's errors come
+  // through too; they are for grammars that are too ambiguous, or that the vocabulary cannot spell.
   GenerateResult generate(const GenerateRequest& request);
 
  private:
   // The hidden state behind the prompt; empty: interrupted.
   std::span<const float> read_prompt(const GenerateRequest& request);
-  std::uint32_t pick(Sampler& sampler, std::span<const float> hidden);
+  std::uint32_t pick(Sampler& sampler, Constraint* constraint, std::span<const float> hidden);
 
   const tokenizer::Tokenizer& tokenizer_;
   model::Forward& forward_;
