@@ -241,6 +241,18 @@ TEST(Json, RefusesWhatItCannotTrust) {
   EXPECT_THROW(parse_json(std::string_view(std::string(100000, '[')), "x"), Error);
 }
 
+TEST(Json, OrderedObjectsKeepTheirOrderAndRefuseTheSame) {
+  const std::string text = R"({"z":1,"a":{"y":[{"b":1,"a":2}],"x":null},"m":"t"})";
+  EXPECT_EQ(dump_ordered_json(parse_ordered_json(text, "x")), text);
+  for (const char* bad : {"", "{", "{\"a\":1,\"b\":2,\"a\":2}", "[1,]", "\"\xff\"", "{} {}"}) {
+    EXPECT_THROW(parse_ordered_json(bad, "x"), Error) << bad;
+  }
+  EXPECT_THROW(parse_ordered_json(std::string(100000, '['), "x"), Error);
+  std::string large = "{";  // Looking each key up among all would take minutes.
+  for (int i = 0; i < 200000; ++i) large += "\"" + std::to_string(i) + "\":0,";
+  EXPECT_EQ(parse_ordered_json(large + "\"x\":1}", "x").size(), 200001u);
+}
+
 TEST(InterruptGuard, FirstSignalIsKeptTheNextInterruptEnds) {
   {
     const InterruptGuard guard(true);

@@ -2,6 +2,8 @@
 #include "tern/base/json.h"
 
 #include <cmath>
+#include <set>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -33,10 +35,19 @@ const Json* find(const Json& json, const char* key, std::string_view what) {
 
 // Builds a document from the parser's events. nlohmann-json's own builder with a callback would do,
 // but takes twice the time, and a tokenizer.json has half a million values.
-class Builder : public nlohmann::json_sax<Json> {
+template <typename Document>
+class Builder : public nlohmann::json_sax<Document> {
+  using Sax = nlohmann::json_sax<Document>;
+
  public:
+  using typename Sax::binary_t;
+  using typename Sax::number_float_t;
+  using typename Sax::number_integer_t;
+  using typename Sax::number_unsigned_t;
+  using typename Sax::string_t;
+
   explicit Builder(std::string_view what) : what_(what) {}
-  Json take() { return std::move(root_); }
+  Document take() { return std::move(root_); }
 
   bool null() override { return put(nullptr); }
   bool boolean(bool value) override { return put(value); }
@@ -45,15 +56,23 @@ class Builder : public nlohmann::json_sax<Json> {
   bool number_float(number_float_t value, const string_t&) override { return put(value); }
   bool string(string_t& value) override { return put(std::move(value)); }
   bool binary(binary_t& value) override { return put(std::move(value)); }  // JSON has none.
-  bool start_object(std::size_t) override { return open(Json::object()); }
+  bool start_object(std::size_t) override { return open(Document::object()); }
   bool end_object() override { return close(); }
-  bool start_array(std::size_t) override { return open(Json::array()); }
+  bool start_array(std::size_t) override { return open(Document::array()); }
   bool end_array() override { return close(); }
 
   bool key(string_t& name) override {
-    const auto [it, fresh] = open_.back()->get_ref<Json::object_t&>().emplace(name, nullptr);
-    if (!fresh) fail("key '" + name + "' stands twice in one object");
-    slot_ = &it->second;
+    auto& object = open_.back()->template get_ref<typename Document::object_t&>();
+    if constexpr (std::is_same_v<Document, OrderedJson>) {
+      // Its own emplace() looks through all keys; the set keeps a large object's time linear.
+      if (!keys_.back().insert(name).second) fail_twice(name);
+      using Pairs = typename OrderedJson::object_t::Container;
+      slot_ = &static_cast<Pairs&>(object).emplace_back(name, nullptr).second;
+    } else {
+      const auto [it, fresh] = object.emplace(name, nullptr);
+      if (!fresh) fail_twice(name);
+      slot_ = &it->second;
+    }
     return true;
   }
 
@@ -63,6 +82,7 @@ class Builder : public nlohmann::json_sax<Json> {
       reason = reason.substr(bracket + 2);  // Drops "[json.exception.parse_error.101] ".
     }
     fail("not valid JSON: " + reason);
+    return false;  // g++ 12 does not see that fail() never returns: this is a template.
   }
 
  private:
@@ -70,50 +90,65 @@ class Builder : public nlohmann::json_sax<Json> {
     throw Error(ErrorCode::kCorruptFile, std::string(what_) + ": " + reason);
   }
 
+  [[noreturn]] void fail_twice(const std::string& name) const {
+    fail("key '" + name + "' stands twice in one object");
+  }
+
   // Puts a value where the next one goes: the root, an array's end, the key's place.
-  Json* place(Json&& value) {
+  Document* place(Document&& value) {
     if (open_.empty()) {
       root_ = std::move(value);
       return &root_;
     }
     if (open_.back()->is_array()) {
-      return &open_.back()->get_ref<Json::array_t&>().emplace_back(std::move(value));
+      return &open_.back()->template get_ref<typename Document::array_t&>().emplace_back(
+          std::move(value));
     }
     *slot_ = std::move(value);
     return slot_;
   }
-  bool put(Json&& value) {
+  bool put(Document&& value) {
     place(std::move(value));
     return true;
   }
-  bool open(Json&& value) {
+  bool open(Document&& value) {
     if (open_.size() == kMaxDepth) {
       fail("JSON nested deeper than " + std::to_string(kMaxDepth));
     }
     open_.push_back(place(std::move(value)));
+    if constexpr (std::is_same_v<Document, OrderedJson>) keys_.emplace_back();
     return true;
   }
   bool close() {
     open_.pop_back();
+    if constexpr (std::is_same_v<Document, OrderedJson>) keys_.pop_back();
     return true;
   }
 
   std::string_view what_;
-  Json root_;
-  std::vector<Json*> open_;  // Objects and arrays that have begun; none of them moves.
-  Json* slot_ = nullptr;     // Of the last key.
+  Document root_;
+  std::vector<Document*> open_;  // Objects and arrays that have begun; none of them moves.
+  std::vector<std::set<std::string>> keys_;  // Of those, where objects keep their order.
+  Document* slot_ = nullptr;                 // Of the last key.
 };
 
-}  // namespace
-
-Json parse_json(std::string_view text, std::string_view what) {
-  Builder builder(what);
+template <typename Document>
+Document parse(std::string_view text, std::string_view what) {
+  Builder<Document> builder(what);
   try {
-    Json::sax_parse(text, &builder);
-  } catch (const Json::exception& e) {
+    Document::sax_parse(text, &builder);
+  } catch (const typename Document::exception& e) {
     throw Error(ErrorCode::kCorruptFile, std::string(what) + ": not valid JSON: " + e.what());
   }
   return builder.take();
+}
+
+}  // namespace
+
+Json parse_json(std::string_view text, std::string_view what) { return parse<Json>(text, what); }
+
+OrderedJson parse_ordered_json(std::string_view text, std::string_view what) {
+  return parse<OrderedJson>(text, what);
 }
 
 Json parse_json(std::span<const std::byte> bytes, std::string_view what) {
@@ -123,6 +158,10 @@ Json parse_json(std::span<const std::byte> bytes, std::string_view what) {
 
 std::string dump_json(const Json& json, int indent) {
   return json.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string dump_ordered_json(const OrderedJson& json, int indent) {
+  return json.dump(indent, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 void write_json(const std::filesystem::path& path, const Json& json) {

@@ -12,14 +12,19 @@
 namespace tern {
 
 using Json = nlohmann::json;
+// Objects keep the order of their keys; finding a key takes time linear in their number.
+using OrderedJson = nlohmann::ordered_json;
 
 // Parses one whole document. Throws Error(kCorruptFile) naming `what` and the byte at fault; also
 // on nesting deeper than 256, on a key given twice in one object and on invalid UTF-8.
 Json parse_json(std::string_view text, std::string_view what);
 Json parse_json(std::span<const std::byte> bytes, std::string_view what);
+// The same with objects in the document's order.
+OrderedJson parse_ordered_json(std::string_view text, std::string_view what);
 
 // Compact or indented text; invalid UTF-8 in strings becomes U+FFFD, so this never throws on it.
 std::string dump_json(const Json& json, int indent = -1);
+std::string dump_ordered_json(const OrderedJson& json, int indent = -1);
 
 // Writes a whole file of indented JSON, as AtomicFile does. Throws Error(kIo).
 void write_json(const std::filesystem::path& path, const Json& json);

@@ -6,14 +6,9 @@ namespace {
 
 constexpr std::uint32_t kReplacement = 0xFFFD;
 
-// What may follow a lead byte: how many bytes, and the range of the first of them (the others are
-// 80..BF). The narrowed ranges keep out overlong forms, surrogates and everything past U+10FFFF.
-struct Lead {
-  std::uint32_t following = 0;  // 0: no lead byte at all.
-  unsigned char low = 0x80, high = 0xBF;
-};
+}  // namespace
 
-Lead lead_of(unsigned char byte) noexcept {
+Utf8Lead utf8_lead(unsigned char byte) noexcept {
   if (byte >= 0xC2 && byte <= 0xDF) return {1};
   if (byte == 0xE0) return {2, 0xA0, 0xBF};
   if (byte == 0xED) return {2, 0x80, 0x9F};
@@ -24,12 +19,10 @@ Lead lead_of(unsigned char byte) noexcept {
   return {};
 }
 
-}  // namespace
-
 Utf8Char next_char(std::string_view text, std::size_t at) noexcept {
   const auto first = static_cast<unsigned char>(text[at]);
   if (first < 0x80) return {first, 1, true, false};
-  const Lead lead = lead_of(first);
+  const Utf8Lead lead = utf8_lead(first);
   if (lead.following == 0) return {kReplacement, 1, false, false};
   std::uint32_t code_point = first & (0x3Fu >> lead.following);
   for (std::uint32_t i = 1; i <= lead.following; ++i) {

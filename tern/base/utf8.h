@@ -15,6 +15,14 @@ struct Utf8Char {
   bool cut_off = false;  // The text ends inside what could still become a character.
 };
 
+// What may follow a lead byte: how many bytes, and the range of the first of them (the others are
+// 80..BF). The narrowed ranges keep out overlong forms, surrogates and everything past U+10FFFF.
+struct Utf8Lead {
+  std::uint32_t following = 0;  // 0: no lead byte at all.
+  unsigned char low = 0x80, high = 0xBF;
+};
+Utf8Lead utf8_lead(unsigned char byte) noexcept;
+
 // The character that begins at `at` < text.size(). What is broken is cut as WHATWG decodes it.
 Utf8Char next_char(std::string_view text, std::size_t at) noexcept;
 

@@ -11,6 +11,7 @@
 #include "tern/cli/command.h"
 #include "tern/cli/loaded_model.h"
 #include "tern/engine/generator.h"
+#include "tern/grammar/json_schema.h"
 #include "tern/tokenizer/prompt_tokens.h"
 
 namespace tern::cli {
@@ -27,6 +28,7 @@ struct RunOptions {
   std::string cache_k = "f16", cache_v = "f16";
   engine::SamplerParams sampler;
   std::vector<std::string> stop;
+  std::optional<std::string> grammar, grammar_file, schema, schema_file;
   bool ignore_eos = false, echo = false, json = false;
 };
 
@@ -65,9 +67,33 @@ void add_options(CLI::App& app, RunOptions& o) {
   app.add_option("--frequency-penalty", s.frequency_penalty, "0: off")->capture_default_str();
   app.add_option("--stop,-r,--reverse-prompt", o.stop, "a string that ends the text; repeatable")
       ->allow_extra_args(false);
+  CLI::Option_group* format = app.add_option_group("format");
+  format->require_option(0, 1);
+  format->add_option("--grammar", o.grammar, "the text follows this GBNF grammar");
+  format->add_option("--grammar-file", o.grammar_file, "the same from a file");
+  format->add_option("-j,--json-schema", o.schema,
+                     "the text is JSON that this schema allows; {} is any JSON");
+  format->add_option("--json-schema-file", o.schema_file, "the same from a file");
   app.add_flag("--ignore-eos", o.ignore_eos, "go on after an end token");
   app.add_flag("--echo", o.echo, "write the prompt before the text");
   app.add_flag("--json", o.json, "one JSON object instead of streamed text");
+}
+
+// What the text is held to; empty: nothing.
+std::shared_ptr<const grammar::Grammar> read_grammar(const RunOptions& o) {
+  if (o.grammar) return grammar::make_grammar(*o.grammar);
+  if (o.schema) {
+    return grammar::json_schema_to_grammar(parse_ordered_json(*o.schema, "JSON schema"));
+  }
+  const std::optional<std::string>& file = o.grammar_file ? o.grammar_file : o.schema_file;
+  if (!file) return nullptr;
+  const std::string text = read_text_file(*file);
+  try {
+    if (o.grammar_file) return grammar::make_grammar(text);
+    return grammar::json_schema_to_grammar(parse_ordered_json(text, "JSON schema"));
+  } catch (const Error& e) {
+    throw with_context(*file, e);
+  }
 }
 
 double per_second(std::size_t count, double seconds) {
@@ -91,7 +117,7 @@ void print_summary(const LoadedModel& loaded, const engine::GenerateResult& r) {
                   "{:.1f} tokens/s; {}",
                   loaded.seconds, r.prompt_tokens, per_second(r.prompt_tokens, r.prompt_seconds),
                   r.tokens.size(), per_second(r.decode_steps, r.generate_seconds),
-                  r.reason == engine::StopReason::kEndToken      ? "the model ended the text"
+                  r.reason == engine::StopReason::kEndToken      ? "the text is at its end"
                   : r.reason == engine::StopReason::kStopString  ? "a stop string came up"
                   : r.reason == engine::StopReason::kLength      ? "the length asked for is reached"
                   : r.reason == engine::StopReason::kContextFull ? "the context is full (-c)"
@@ -114,6 +140,8 @@ int run_run(std::span<const std::string> args) {
   // CLI11 reads -1, llama.cpp's word for "any", as the largest number.
   o.sampler.seed = o.seed && *o.seed != UINT64_MAX ? *o.seed : random_seed();
 
+  const std::shared_ptr<const grammar::Grammar> grammar = read_grammar(o);
+
   const InterruptGuard interrupt;
   LoadedModel loaded = open_model(o.model);
   const tokenizer::Tokenizer& tokenizer = loaded.need_tokenizer();
@@ -132,6 +160,13 @@ int run_run(std::span<const std::string> args) {
   request.limits.stop = o.stop;
   request.limits.ignore_end = o.ignore_eos;
   request.limits.at_text_start = o.prompt->empty();
+  std::optional<engine::TokenTrie> trie;
+  std::optional<engine::Constraint> constraint;
+  if (grammar) {
+    trie.emplace(tokenizer);
+    constraint.emplace(*trie, grammar, request.limits.at_text_start && tokenizer.data().add_space_prefix);
+    request.constraint = &*constraint;
+  }
   request.keep_going = [] { return !InterruptGuard::pressed(); };
   request.progress = stderr_progress();
   if (!o.json) {

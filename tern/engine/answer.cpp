@@ -64,12 +64,14 @@ Answer::Answer(const tokenizer::Tokenizer& tokenizer, AnswerLimits limits)
   if (max_tokens_ == 0) ended_ = StopReason::kLength;
 }
 
-std::string Answer::push(std::uint32_t id) {
-  if (tokenizer_->is_end(id) && !ignore_end_) return end(StopReason::kEndToken);
+std::string Answer::push(std::uint32_t id, bool whole) {
+  if (tokenizer_->is_end(id) && (whole || !ignore_end_)) return end(StopReason::kEndToken);
   ++tokens_;
   std::string text = filter_.push(decoder_.push(id));
   if (filter_.stopped()) {
     ended_ = StopReason::kStopString;
+  } else if (whole) {
+    text += end(StopReason::kEndToken);
   } else if (tokens_ >= max_tokens_) {
     text += end(StopReason::kLength);
   }

@@ -13,7 +13,7 @@
 namespace tern::engine {
 
 enum class StopReason {
-  kEndToken,     // The model ended the text.
+  kEndToken,     // The model ended the text, or its grammar did.
   kStopString,   // One of the caller's strings came up; it is not part of the text.
   kLength,       // max_tokens were made.
   kContextFull,  // The next token would not fit into the context, or not into the KV cache.
@@ -53,8 +53,9 @@ class Answer {
   Answer(const tokenizer::Tokenizer& tokenizer, AnswerLimits limits);
 
   // Takes the next token; returns the text (whole UTF-8 characters) that is certain with it. Not
-  // after ended().
-  std::string push(std::uint32_t id);
+  // after ended(). `whole`: the text is complete with it (a grammar allows nothing more), which ends
+  // it with kEndToken.
+  std::string push(std::uint32_t id, bool whole = false);
   // Ends it for a reason from outside; returns what was held back. Nothing where it had ended.
   std::string end(StopReason reason);
   const std::optional<StopReason>& ended() const noexcept { return ended_; }

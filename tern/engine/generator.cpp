@@ -43,13 +43,16 @@ std::span<const float> Generator::read_prompt(const GenerateRequest& request) {
   return hidden;
 }
 
-std::uint32_t Generator::pick(Sampler& sampler, std::span<const float> hidden) {
-  if (const auto request = sampler.request()) {
+std::uint32_t Generator::pick(Sampler& sampler, Constraint* constraint,
+                              std::span<const float> hidden) {
+  const auto request = constraint ? std::nullopt : sampler.request();
+  if (request) {
     head_.best(hidden, {&*request, 1}, {&few_, 1}, pool_);
     return sampler.sample(std::span<const model::TokenLogit>(few_));
   }
   logits_.resize(forward_.model().config().vocab);
   head_.logits(hidden, logits_, pool_);
+  if (constraint) return sampler.sample(constraint->allowed_logits(logits_));
   return sampler.sample(std::span<const float>(logits_));
 }
 
@@ -71,7 +74,13 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
     return result;
   }
   for (const std::uint32_t id : request.prompt) sampler.accept(id);
-  std::uint32_t next = pick(sampler, hidden);
+  Constraint* const constraint = request.constraint;
+  if (constraint && constraint->finished()) {  // A grammar of the empty text alone.
+    result.prompt_seconds = monotonic_seconds() - start;
+    result.reason = StopReason::kEndToken;
+    return result;
+  }
+  std::uint32_t next = pick(sampler, constraint, hidden);
   const double first = monotonic_seconds();
   result.prompt_seconds = first - start;
 
@@ -81,8 +90,10 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
       break;
     }
     const std::uint32_t id = next;
-    emit(answer.push(id));
-    if (answer.ended() == StopReason::kEndToken) break;
+    if (constraint) constraint->accept(id);
+    const std::size_t before = answer.tokens();
+    emit(answer.push(id, constraint && constraint->finished()));
+    if (answer.tokens() == before) break;  // An end token.
     sampler.accept(id);
     result.tokens.push_back(id);
     if (answer.ended()) break;
@@ -91,7 +102,7 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
       break;
     }
     hidden = forward_.run({{&session_, {&id, 1}, 0}});
-    next = pick(sampler, hidden);
+    next = pick(sampler, constraint, hidden);
     ++result.decode_steps;
   }
   result.generate_seconds = monotonic_seconds() - first;

@@ -12,6 +12,7 @@
 #include "tern/base/notice.h"
 #include "tern/base/thread_pool.h"
 #include "tern/engine/answer.h"
+#include "tern/engine/constraint.h"
 #include "tern/engine/sampler.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
@@ -24,6 +25,7 @@ struct GenerateRequest {
   std::span<const std::uint32_t> prompt;  // At least one token.
   AnswerLimits limits;
   SamplerParams sampler;
+  Constraint* constraint = nullptr;  // What the text may be; a fresh one, which it uses up.
   // Called with each piece of text (whole UTF-8 characters) as it is certain; may be empty.
   std::function<void(std::string_view)> on_text;
   // Asked before each token and each part of the prompt; false ends the generation.
@@ -48,13 +50,14 @@ class Generator {
             ThreadPool& pool);
 
   // Throws Error(kLimit) where the prompt does not fit into the context, and what Forward throws.
-  // What was generated before is never lost: only the prompt can fail so.
+  // What was generated before is never lost: only the prompt can fail so. Constraint's errors come
+  // through too; they are for grammars that are too ambiguous, or that the vocabulary cannot spell.
   GenerateResult generate(const GenerateRequest& request);
 
  private:
   // The hidden state behind the prompt; empty: interrupted.
   std::span<const float> read_prompt(const GenerateRequest& request);
-  std::uint32_t pick(Sampler& sampler, std::span<const float> hidden);
+  std::uint32_t pick(Sampler& sampler, Constraint* constraint, std::span<const float> hidden);
 
   const tokenizer::Tokenizer& tokenizer_;
   model::Forward& forward_;

@@ -33,6 +33,9 @@ void validate(const SamplerParams& p) {
           "a finite number");
   require(std::isfinite(p.frequency_penalty), "frequency-penalty", p.frequency_penalty,
           "a finite number");
+  for (const TokenBias& one : p.logit_bias) {
+    require(std::isfinite(one.bias), "logit-bias", one.bias, "a finite number");
+  }
 }
 
 Sampler::Sampler(const SamplerParams& params) : params_(params), state_(params.seed) {
@@ -62,8 +65,11 @@ std::optional<model::BestRequest> Sampler::request() {
   } else {
     return std::nullopt;
   }
-  if (penalises()) {  // A penalty can lift a logit as well as lower it.
-    distinct_ = seen_;
+  // A penalty can lift a logit as well as lower it.
+  if (penalises() || !params_.logit_bias.empty()) {
+    distinct_.clear();
+    if (penalises()) distinct_ = seen_;
+    for (const TokenBias& one : params_.logit_bias) distinct_.push_back(one.id);
     std::ranges::sort(distinct_);
     const auto [first, last] = std::ranges::unique(distinct_);
     distinct_.erase(first, last);
@@ -97,6 +103,7 @@ std::uint32_t Sampler::sample(std::span<const model::TokenLogit> list) {
 }
 
 std::uint32_t Sampler::choose() {
+  if (!params_.logit_bias.empty()) bias();
   if (penalises()) penalise();
   if (params_.temperature <= 0) {
     return std::ranges::min_element(candidates_, better)->id;  // The first of the order.
@@ -109,6 +116,14 @@ std::uint32_t Sampler::choose() {
     c.logit = static_cast<float>(static_cast<double>(c.logit) / params_.temperature);
   }
   return draw();
+}
+
+void Sampler::bias() {
+  for (const TokenBias& one : params_.logit_bias) {
+    const auto found = std::ranges::find(candidates_, one.id, &Candidate::id);
+    if (found == candidates_.end()) continue;  // Not allowed by a grammar.
+    found->logit = static_cast<float>(static_cast<double>(found->logit) + one.bias);
+  }
 }
 
 void Sampler::penalise() {

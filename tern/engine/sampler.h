@@ -1,4 +1,4 @@
-// From logits to the next token, in llama.cpp's order: penalties, top-k, typical, top-p, min-p,
+// From logits to the next token, in llama.cpp's order: bias, penalties, top-k, typical, top-p, min-p,
 // temperature, then one draw.
 #pragma once
 
@@ -12,6 +12,11 @@
 
 namespace tern::engine {
 
+struct TokenBias {
+  std::uint32_t id;
+  double bias;
+};
+
 // Defaults are llama.cpp's. Every filter has a value that turns it off.
 struct SamplerParams {
   double temperature = 0.8;        // 0 or less: the best token, without a draw.
@@ -23,6 +28,7 @@ struct SamplerParams {
   double presence_penalty = 0;     // 0: off. Taken off the logit of every token seen.
   double frequency_penalty = 0;    // 0: off. Taken off once per time seen.
   std::size_t repeat_last_n = 64;  // How many of the last tokens count as seen.
+  std::vector<TokenBias> logit_bias;  // Added first. Each id once, and below the vocabulary size.
   std::uint64_t seed = 0;
 };
 
@@ -56,6 +62,7 @@ class Sampler {
   };
   static bool better(const Candidate& a, const Candidate& b) noexcept;
   bool penalises() const noexcept;
+  void bias();
   void add(std::uint32_t id, float logit);
   std::uint32_t choose();
   void penalise();
@@ -69,7 +76,7 @@ class Sampler {
   SamplerParams params_;
   std::uint64_t state_;
   std::vector<std::uint32_t> seen_;      // The last repeat_last_n tokens.
-  std::vector<std::uint32_t> distinct_;  // Of seen_, for request().
+  std::vector<std::uint32_t> distinct_;  // Whose logits the chain changes, for request().
   std::vector<Candidate> candidates_;
 };
 

@@ -18,6 +18,13 @@ constexpr std::size_t kRowsOfLogits = 8;  // Of all words, that are in memory at
 
 std::size_t blocks_of(std::size_t positions) { return (positions + kKvBlock - 1) / kKvBlock; }
 
+void require_known(std::uint32_t id, std::size_t vocab) {
+  if (id < vocab) return;
+  throw Error(ErrorCode::kBadArgument, "token id " + std::to_string(id) +
+                                           " found, expected one below the vocabulary size " +
+                                           std::to_string(vocab));
+}
+
 }  // namespace
 
 struct Scheduler::Text {
@@ -78,13 +85,8 @@ std::optional<std::uint64_t> Scheduler::submit(TextRequest request) {
   if (length == 0) {
     throw Error(ErrorCode::kBadArgument, "an empty prompt found, expected at least one token");
   }
-  for (const std::uint32_t id : request.prompt) {
-    if (id >= vocab) {
-      throw Error(ErrorCode::kBadArgument, "token id " + std::to_string(id) +
-                                               " found, expected one below the vocabulary size " +
-                                               std::to_string(vocab));
-    }
-  }
+  for (const std::uint32_t id : request.prompt) require_known(id, vocab);
+  for (const TokenBias& one : request.sampler.logit_bias) require_known(one.id, vocab);
   const std::size_t most = std::min(model_.context(), cache_.blocks() * kKvBlock);
   if (length > most) {
     throw Error(ErrorCode::kLimit, "a prompt of " + std::to_string(length) +
@@ -337,7 +339,8 @@ void Scheduler::run_parts() {
     if (rows > 0) keep_rows(text, own, text.session.position() - rows);
     if (!part.to_the_end || text.done) continue;
     const auto last = own.last(width);
-    const auto request = text.request.scores ? std::nullopt : text.sampler.request();
+    const bool needs_all = text.request.scores || text.request.constraint;
+    const auto request = needs_all ? std::nullopt : text.sampler.request();
     auto& into = request ? few_hidden_ : all_hidden_;
     into.insert(into.end(), last.begin(), last.end());
     (request ? few_ : all_).push_back(&text);
@@ -401,12 +404,7 @@ void Scheduler::choose() {
   }
   const auto take = [&](Text& text, const auto& logits) {
     try {
-      const std::uint32_t id = text.sampler.sample(logits);
-      TokenScore found{id, std::nullopt, {}};
-      if constexpr (std::is_same_v<std::remove_cvref_t<decltype(logits)>, std::span<const float>>) {
-        if (text.request.scores) found = score(id, logits, text.request.top);
-      }
-      accept(text, id, std::move(found));
+      accept(text, pick(text, logits));
     } catch (const Error& e) {
       finish(text, StopReason::kInterrupted, e.what());
     }
@@ -425,14 +423,35 @@ void Scheduler::choose() {
   }
 }
 
-void Scheduler::accept(Text& text, std::uint32_t id, TokenScore score) {
+TokenScore Scheduler::pick(Text& text, std::span<const model::TokenLogit> few) {
+  return {text.sampler.sample(few), std::nullopt, {}};
+}
+
+TokenScore Scheduler::pick(Text& text, std::span<const float> logits) {
+  Constraint* const constraint = text.request.constraint.get();
+  if (constraint && constraint->finished()) {  // A grammar of the empty text alone.
+    finish(text, StopReason::kEndToken);
+    return {};
+  }
+  const std::uint32_t id = constraint ? text.sampler.sample(constraint->allowed_logits(logits))
+                                      : text.sampler.sample(logits);
+  if (constraint) constraint->accept(id);
+  return text.request.scores ? score(id, logits, text.request.top)
+                             : TokenScore{id, std::nullopt, {}};
+}
+
+void Scheduler::accept(Text& text, const TokenScore& score) {
+  if (text.done) return;
+  const std::uint32_t id = score.id;
   if (text.first == 0) {
     text.first = monotonic_seconds();
     text.status.prompt_seconds = text.first - text.started;
   }
   if (text.answer.ended()) return tell(text, "", {});  // No token was asked for.
-  std::string words = text.answer.push(id);
-  const bool counts = text.answer.ended() != StopReason::kEndToken;
+  const std::size_t before = text.answer.tokens();
+  const bool whole = text.request.constraint && text.request.constraint->finished();
+  std::string words = text.answer.push(id, whole);
+  const bool counts = text.answer.tokens() > before;  // An end token does not.
   if (counts) {
     text.sampler.accept(id);
     text.tokens.push_back(id);

@@ -24,6 +24,7 @@
 
 #include "tern/base/thread_pool.h"
 #include "tern/engine/answer.h"
+#include "tern/engine/constraint.h"
 #include "tern/engine/prefix_cache.h"
 #include "tern/engine/sampler.h"
 #include "tern/model/forward.h"
@@ -79,6 +80,7 @@ struct TextRequest {
   std::vector<std::uint32_t> prompt;
   AnswerLimits limits;
   SamplerParams sampler;
+  std::unique_ptr<Constraint> constraint;  // What the answer may be; a fresh one.
   bool scores = false;             // TextEvent::tokens with logprob and `top` of them.
   bool prompt_scores = false;      // TextEvent::prompt likewise.
   std::size_t top = 0;             // Of TokenScore.
@@ -146,7 +148,9 @@ class Scheduler {
   void keep_rows(Text& text, std::span<const float> rows, std::size_t first);
   TokenScore score(std::uint32_t id, std::span<const float> logits, std::size_t top);
   void choose_from_all(std::span<Text* const> texts, std::span<const float> hidden);
-  void accept(Text& text, std::uint32_t id, TokenScore score);
+  TokenScore pick(Text& text, std::span<const model::TokenLogit> few);
+  TokenScore pick(Text& text, std::span<const float> logits);
+  void accept(Text& text, const TokenScore& score);
   void tell(Text& text, std::string_view words, std::span<const TokenScore> tokens);
   void finish(Text& text, StopReason reason, std::string_view failure = {});
   void sweep();
