@@ -7,6 +7,7 @@
 
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/base/utf8.h"
 
 namespace tern {
 namespace {
@@ -67,7 +68,12 @@ class Builder : public nlohmann::json_sax<Json> {
 
  private:
   [[noreturn]] void fail(const std::string& reason) const {
-    throw Error(ErrorCode::kCorruptFile, std::string(what_) + ": " + reason);
+    // It may quote what was read, which may be long and anything.
+    constexpr std::size_t kLongest = 300;
+    const bool whole = reason.size() <= kLongest;
+    throw Error(ErrorCode::kCorruptFile,
+                std::string(what_) + ": " +
+                    valid_utf8(whole ? reason : reason.substr(0, kLongest) + "..."));
   }
 
   // Puts a value where the next one goes: the root, an array's end, the key's place.
