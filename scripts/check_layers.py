@@ -28,9 +28,10 @@ ROOMS = {
     "convert": ["checkpoint", "model"],
     "capi": ["engine", "checkpoint"],
     "report": ["base"],
+    "hub": ["base"],
     "corpus": ["checkpoint", "tokenizer"],
     "train": ["checkpoint", "corpus", "quant", "report"],
-    "cli": ["engine", "convert", "checkpoint", "model", "report"],
+    "cli": ["engine", "convert", "checkpoint", "model", "report", "hub"],
     "cli_train": ["train", "cli"],
 }
 

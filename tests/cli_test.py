@@ -66,7 +66,7 @@ class Commands(unittest.TestCase):
         self.fails(2, ["--tokens"], "score", self.model)
         self.fails(1, ["missing.gguf"], "run", "missing.gguf", "-p", "x")
         for command in ("run", "score", "tokenize", "inspect", "convert", "verify", "synth",
-                        "bench", "cpu", "completion"):
+                        "bench", "cpu", "completion", "list"):
             self.assertIn("--help", self.output(command, "--help"), command)
 
     def test_run(self):

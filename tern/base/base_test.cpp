@@ -20,6 +20,7 @@
 #include "tern/base/file_lock.h"
 #include "tern/base/json.h"
 #include "tern/base/mapped_file.h"
+#include "tern/base/size_text.h"
 #include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
 #include "tern/base/utf8.h"
@@ -120,7 +121,23 @@ TEST(FileLock, OneHolderAtATime) {
     }
   }
   EXPECT_NO_THROW(FileLock(path, "the run"));
+  {
+    const auto taken = FileLock::try_take(path);
+    ASSERT_NE(taken, nullptr);
+    EXPECT_EQ(FileLock::try_take(path), nullptr);
+  }
+  EXPECT_NE(FileLock::try_take(path), nullptr);
+  EXPECT_THROW(FileLock::try_take("/nowhere/lock"), Error);
   EXPECT_THROW(FileLock("/nowhere/lock", "x"), Error);
+}
+
+TEST(SizeText, PowersOf1024) {
+  EXPECT_EQ(size_text(0), "0 B");
+  EXPECT_EQ(size_text(1023), "1023 B");
+  EXPECT_EQ(size_text(1024), "1.0 KiB");
+  EXPECT_EQ(size_text(1536), "1.5 KiB");
+  EXPECT_EQ(size_text(std::uint64_t{5} << 30), "5.0 GiB");
+  EXPECT_EQ(size_text(std::uint64_t{1} << 63), "8388608.0 TiB");
 }
 
 TEST(AlignedBuffer, IsZeroAndAligned) {

@@ -8,25 +8,38 @@
 #include <cerrno>
 #include <string>
 #include <system_error>
-#include <utility>
 
 #include "tern/base/error.h"
 
 namespace tern {
+namespace {
 
-FileLock::FileLock(const std::filesystem::path& path, const std::string& what) {
-  fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (fd_ < 0) {
-    throw Error(ErrorCode::kIo,
-                path.string() + ": cannot write: " + std::generic_category().message(errno));
-  }
-  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0) return;
-  const int error = errno;
-  ::close(std::exchange(fd_, -1));
+[[noreturn]] void fail(const std::filesystem::path& path, const char* doing, int error) {
   throw Error(ErrorCode::kIo,
-              error == EWOULDBLOCK
-                  ? what + " is in use by another process"
-                  : path.string() + ": cannot lock: " + std::generic_category().message(error));
+              path.string() + ": cannot " + doing + ": " + std::generic_category().message(error));
+}
+
+// The descriptor that holds the lock, or -1 where another process does.
+int open_locked(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0) fail(path, "write", errno);
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+  const int error = errno;
+  ::close(fd);
+  if (error != EWOULDBLOCK) fail(path, "lock", error);
+  return -1;
+}
+
+}  // namespace
+
+FileLock::FileLock(const std::filesystem::path& path, const std::string& what)
+    : fd_(open_locked(path)) {
+  if (fd_ < 0) throw Error(ErrorCode::kIo, what + " is in use by another process");
+}
+
+std::unique_ptr<FileLock> FileLock::try_take(const std::filesystem::path& path) {
+  const int fd = open_locked(path);
+  return fd < 0 ? nullptr : std::unique_ptr<FileLock>(new FileLock(fd));
 }
 
 FileLock::~FileLock() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace tern {
@@ -12,11 +13,15 @@ namespace tern {
 class FileLock {
  public:
   FileLock(const std::filesystem::path& path, const std::string& what);
+  // The same, but nullptr where another process holds it.
+  static std::unique_ptr<FileLock> try_take(const std::filesystem::path& path);
   ~FileLock();
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
  private:
+  explicit FileLock(int fd) noexcept : fd_(fd) {}
+
   int fd_ = -1;
 };
 

@@ -9,6 +9,7 @@
 
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/base/utf8.h"
 
 namespace tern {
 namespace {
@@ -87,7 +88,12 @@ class Builder : public nlohmann::json_sax<Document> {
 
  private:
   [[noreturn]] void fail(const std::string& reason) const {
-    throw Error(ErrorCode::kCorruptFile, std::string(what_) + ": " + reason);
+    // It may quote what was read, which may be long and anything.
+    constexpr std::size_t kLongest = 300;
+    const bool whole = reason.size() <= kLongest;
+    throw Error(ErrorCode::kCorruptFile,
+                std::string(what_) + ": " +
+                    valid_utf8(whole ? reason : reason.substr(0, kLongest) + "..."));
   }
 
   [[noreturn]] void fail_twice(const std::string& name) const {

@@ -25,6 +25,17 @@ HfConfig read_config_file(const std::filesystem::path& folder) {
 
 bool is_packed(const TensorView& weight) noexcept { return weight.type == DType::kU8; }
 
+// What a folder is called. In the Hugging Face cache (models--USER--REPO/snapshots/COMMIT) that is
+// the repository's name, not the commit.
+std::string folder_name(const std::filesystem::path& folder) {
+  const std::filesystem::path path = std::filesystem::weakly_canonical(folder);
+  const std::string repository = path.parent_path().parent_path().filename().string();
+  if (path.parent_path().filename() != "snapshots" || !repository.starts_with("models--")) {
+    return path.filename().string();
+  }
+  return repository.substr(repository.rfind("--") + 2);
+}
+
 bool ends_with_inv_freq(std::string_view name) { return name.ends_with("rotary_emb.inv_freq"); }
 
 }  // namespace
@@ -34,7 +45,7 @@ HfCheckpoint::HfCheckpoint(const std::filesystem::path& folder, const OpenOption
     : folder_(folder), hf_(read_config_file(folder)), files_(folder) {
   name_ = folder.string();
   config_ = hf_.model;
-  config_.name = std::filesystem::weakly_canonical(folder).filename().string();
+  config_.name = folder_name(folder);
   decide_tied_head();
 
   TableRules rules;

@@ -15,6 +15,8 @@ int run_completion(std::span<const std::string> args);
 int run_convert(std::span<const std::string> args);
 int run_cpu(std::span<const std::string> args);
 int run_inspect(std::span<const std::string> args);
+int run_list(std::span<const std::string> args);
+int run_pull(std::span<const std::string> args);
 int run_run(std::span<const std::string> args);
 int run_score(std::span<const std::string> args);
 int run_synth(std::span<const std::string> args);

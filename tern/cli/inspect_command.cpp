@@ -10,6 +10,7 @@
 
 #include "tern/arch/architecture.h"
 #include "tern/base/json.h"
+#include "tern/base/size_text.h"
 #include "tern/base/system.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
 #include "tern/cli/command.h"
@@ -121,19 +122,6 @@ std::string tokenizer_text(const Checkpoint& model) {
     text += fmt::format(", pre-tokenizer {}", checkpoint::gguf_name(data->pre));
   }
   return text;
-}
-
-// 1.5 GiB, 20.0 KiB.
-std::string size_text(std::uint64_t bytes) {
-  auto value = static_cast<double>(bytes);
-  const char* unit = "B";
-  for (const char* larger : {"KiB", "MiB", "GiB", "TiB"}) {
-    if (value < 1024) break;
-    value /= 1024;
-    unit = larger;
-  }
-  return value < 1024 && std::string_view(unit) == "B" ? fmt::format("{} B", bytes)
-                                                       : fmt::format("{:.1f} {}", value, unit);
 }
 
 std::string rope_text(const arch::ModelConfig& c) {

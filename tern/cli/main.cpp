@@ -15,6 +15,8 @@ constexpr auto kCommands = std::to_array<Command>({
     {"convert", "any readable model to GGUF or a Hugging Face folder", run_convert},
     {"verify", "check a model and every kernel of this CPU against each other", run_verify},
     {"synth", "a model of a known shape with random ternary weights", run_synth},
+    {"pull", "a model of the Hugging Face Hub into the cache", run_pull},
+    {"list", "the Hub models in the cache", run_list},
     {"train", "train a ternary model; train report RUN... shows runs side by side", run_train},
     {"tokenizer", "tokenizer train: a vocabulary from text", run_tokenizer},
     {"bench", "prompt and generation speed beside this machine's ceilings", run_bench},

@@ -10,6 +10,8 @@
 #include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
+#include "tern/hub/cache.h"
+#include "tern/hub/model_name.h"
 
 namespace tern::cli {
 
@@ -37,16 +39,27 @@ std::filesystem::path shipped_model(const std::string& name, bool asked_for) {
                         path.string()));
 }
 
+// "models/x.gguf" is a name that the Hub allows, but hardly what is meant.
+std::filesystem::path hub_model(const hub::ModelName& name, const std::string& text) {
+  if (!text.ends_with(".gguf") || !name.file.empty()) {
+    return hub::find_cached(hub::cache_folder(), name);
+  }
+  const hub::CachedRepository repository(hub::cache_folder(), name);
+  return repository.commit_of(name.revision) ? hub::find_cached(hub::cache_folder(), name)
+                                             : std::filesystem::path(text);
+}
+
 }  // namespace
 
 std::filesystem::path ModelOptions::path() const {
   if (model.empty()) return shipped_model(std::string(kShippedModels[0]), false);
   std::error_code error;
-  if (std::ranges::find(kShippedModels, model) == kShippedModels.end() ||
-      std::filesystem::exists(model, error)) {
-    return model;
+  if (std::filesystem::exists(model, error)) return model;
+  if (std::ranges::find(kShippedModels, model) != kShippedModels.end()) {
+    return shipped_model(model, true);
   }
-  return shipped_model(model, true);
+  const auto name = hub::parse_model_name(model);
+  return name ? hub_model(*name, model) : std::filesystem::path(model);
 }
 
 checkpoint::OpenOptions ModelOptions::open_options() const {
@@ -68,9 +81,9 @@ checkpoint::OpenOptions ModelOptions::open_options() const {
 }
 
 void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads) {
-  app.add_option("MODEL,-m,--model", options.model,
-                 "a .gguf file, a Hugging Face folder, or en or ja, which ship with tern (default: "
-                 "en)")
+  app.add_option("MODEL,-m,--model,--hf-repo", options.model,
+                 "a .gguf file, a Hugging Face folder, a name of the Hub (USER/REPO[:FILE]) that "
+                 "was pulled, or en or ja, which ship with tern (default: en)")
       ->type_name("MODEL");
   app.add_option("--i2s", options.i2s, "how I2_S tensors are laid out, which no file tells")
       ->check(CLI::IsMember({"x86", "arm", "1x4"}))

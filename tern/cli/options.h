@@ -25,8 +25,9 @@ struct ModelOptions {
 
   std::size_t thread_count() const;
   // The file or folder that `model` means: one that exists; else, for "en" and "ja", the model of
-  // that name that ships with tern, in share/tern/models beside the executable's folder. Throws
-  // Error(kIo) where that is not there.
+  // that name that ships with tern, in share/tern/models beside the executable's folder; else, for
+  // a name of the Hugging Face Hub (USER/REPO[:FILE]), what the cache has of it, which is never
+  // downloaded here. Throws Error(kIo) where that is not there.
   std::filesystem::path path() const;
   checkpoint::OpenOptions open_options() const;  // Notices go to stderr, as "tern: ...".
 };
