@@ -164,7 +164,8 @@ int run_run(std::span<const std::string> args) {
   std::optional<engine::Constraint> constraint;
   if (grammar) {
     trie.emplace(tokenizer);
-    constraint.emplace(*trie, grammar, request.limits.at_text_start && tokenizer.data().add_space_prefix);
+    constraint.emplace(*trie, grammar,
+                       request.limits.at_text_start && tokenizer.data().add_space_prefix);
     request.constraint = &*constraint;
   }
   request.keep_going = [] { return !InterruptGuard::pressed(); };

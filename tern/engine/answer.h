@@ -53,8 +53,8 @@ class Answer {
   Answer(const tokenizer::Tokenizer& tokenizer, AnswerLimits limits);
 
   // Takes the next token; returns the text (whole UTF-8 characters) that is certain with it. Not
-  // after ended(). `whole`: the text is complete with it (a grammar allows nothing more), which ends
-  // it with kEndToken.
+  // after ended(). `whole`: the text is complete with it (a grammar allows nothing more), which
+  // ends it with kEndToken.
   std::string push(std::uint32_t id, bool whole = false);
   // Ends it for a reason from outside; returns what was held back. Nothing where it had ended.
   std::string end(StopReason reason);

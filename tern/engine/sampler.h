@@ -1,5 +1,5 @@
-// From logits to the next token, in llama.cpp's order: bias, penalties, top-k, typical, top-p, min-p,
-// temperature, then one draw.
+// From logits to the next token, in llama.cpp's order: bias, penalties, top-k, typical, top-p,
+// min-p, temperature, then one draw.
 #pragma once
 
 #include <cstddef>
@@ -19,15 +19,15 @@ struct TokenBias {
 
 // Defaults are llama.cpp's. Every filter has a value that turns it off.
 struct SamplerParams {
-  double temperature = 0.8;        // 0 or less: the best token, without a draw.
-  std::size_t top_k = 40;          // 0: off.
-  double typical_p = 1.0;          // 1: off.
-  double top_p = 0.95;             // 1: off.
-  double min_p = 0.05;             // 0: off.
-  double repeat_penalty = 1.0;     // 1: off. Divides positive logits, multiplies negative ones.
-  double presence_penalty = 0;     // 0: off. Taken off the logit of every token seen.
-  double frequency_penalty = 0;    // 0: off. Taken off once per time seen.
-  std::size_t repeat_last_n = 64;  // How many of the last tokens count as seen.
+  double temperature = 0.8;           // 0 or less: the best token, without a draw.
+  std::size_t top_k = 40;             // 0: off.
+  double typical_p = 1.0;             // 1: off.
+  double top_p = 0.95;                // 1: off.
+  double min_p = 0.05;                // 0: off.
+  double repeat_penalty = 1.0;        // 1: off. Divides positive logits, multiplies negative ones.
+  double presence_penalty = 0;        // 0: off. Taken off the logit of every token seen.
+  double frequency_penalty = 0;       // 0: off. Taken off once per time seen.
+  std::size_t repeat_last_n = 64;     // How many of the last tokens count as seen.
   std::vector<TokenBias> logit_bias;  // Added first. Each id once, and below the vocabulary size.
   std::uint64_t seed = 0;
 };

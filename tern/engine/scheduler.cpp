@@ -28,9 +28,10 @@ void require_known(std::uint32_t id, std::size_t vocab) {
 }  // namespace
 
 struct Scheduler::Text {
-  std::uint64_t id;
+  std::uint64_t id = 0;
   TextRequest request;
   Sampler sampler;
+  std::unique_ptr<Constraint> constraint;  // Where there is a grammar.
   Answer answer;
   model::Session session;
   std::vector<std::uint32_t> tokens;  // The prompt's and the answer's: what the session shall hold.
@@ -42,11 +43,11 @@ struct Scheduler::Text {
   double arrived, started = 0, first = 0;
   bool is_waiting = true, done = false;
 
-  Text(std::uint64_t number, TextRequest asked, const tokenizer::Tokenizer& tokenizer,
-       model::KvPool& cache)
-      : id(number),
-        request(std::move(asked)),
+  Text(TextRequest asked, std::unique_ptr<Constraint> held_to,
+       const tokenizer::Tokenizer& tokenizer, model::KvPool& cache)
+      : request(std::move(asked)),
         sampler(request.sampler),
+        constraint(std::move(held_to)),
         answer(tokenizer, request.limits),
         session(cache),
         tokens(std::move(request.prompt)),
@@ -93,7 +94,8 @@ std::optional<std::uint64_t> Scheduler::submit(TextRequest request) {
                                        " tokens found, expected at most " + std::to_string(most) +
                                        ", which is the context");
   }
-  auto text = std::make_unique<Text>(0, std::move(request), tokenizer_, cache_);
+  auto held_to = constraint(request);
+  auto text = std::make_unique<Text>(std::move(request), std::move(held_to), tokenizer_, cache_);
   const std::lock_guard lock(mutex_);
   if (stopping_ || waiting_count_ >= options_.queue) return std::nullopt;
   const std::uint64_t id = next_text_++;
@@ -102,6 +104,13 @@ std::optional<std::uint64_t> Scheduler::submit(TextRequest request) {
   ++waiting_count_;
   wake_.notify_one();
   return id;
+}
+
+std::unique_ptr<Constraint> Scheduler::constraint(const TextRequest& request) {
+  if (!request.grammar) return nullptr;
+  std::call_once(trie_made_, [&] { trie_.emplace(tokenizer_); });
+  const bool hides_blank = request.limits.at_text_start && tokenizer_.data().add_space_prefix;
+  return std::make_unique<Constraint>(*trie_, request.grammar, hides_blank);
 }
 
 void Scheduler::cancel(std::uint64_t text) {
@@ -339,7 +348,7 @@ void Scheduler::run_parts() {
     if (rows > 0) keep_rows(text, own, text.session.position() - rows);
     if (!part.to_the_end || text.done) continue;
     const auto last = own.last(width);
-    const bool needs_all = text.request.scores || text.request.constraint;
+    const bool needs_all = text.request.scores || text.constraint;
     const auto request = needs_all ? std::nullopt : text.sampler.request();
     auto& into = request ? few_hidden_ : all_hidden_;
     into.insert(into.end(), last.begin(), last.end());
@@ -428,14 +437,14 @@ TokenScore Scheduler::pick(Text& text, std::span<const model::TokenLogit> few) {
 }
 
 TokenScore Scheduler::pick(Text& text, std::span<const float> logits) {
-  Constraint* const constraint = text.request.constraint.get();
-  if (constraint && constraint->finished()) {  // A grammar of the empty text alone.
+  Constraint* const held_to = text.constraint.get();
+  if (held_to && held_to->finished()) {  // A grammar of the empty text alone.
     finish(text, StopReason::kEndToken);
     return {};
   }
-  const std::uint32_t id = constraint ? text.sampler.sample(constraint->allowed_logits(logits))
-                                      : text.sampler.sample(logits);
-  if (constraint) constraint->accept(id);
+  const std::uint32_t id =
+      held_to ? text.sampler.sample(held_to->allowed_logits(logits)) : text.sampler.sample(logits);
+  if (held_to) held_to->accept(id);
   return text.request.scores ? score(id, logits, text.request.top)
                              : TokenScore{id, std::nullopt, {}};
 }
@@ -449,7 +458,7 @@ void Scheduler::accept(Text& text, const TokenScore& score) {
   }
   if (text.answer.ended()) return tell(text, "", {});  // No token was asked for.
   const std::size_t before = text.answer.tokens();
-  const bool whole = text.request.constraint && text.request.constraint->finished();
+  const bool whole = text.constraint && text.constraint->finished();
   std::string words = text.answer.push(id, whole);
   const bool counts = text.answer.tokens() > before;  // An end token does not.
   if (counts) {

@@ -80,7 +80,7 @@ struct TextRequest {
   std::vector<std::uint32_t> prompt;
   AnswerLimits limits;
   SamplerParams sampler;
-  std::unique_ptr<Constraint> constraint;  // What the answer may be; a fresh one.
+  std::shared_ptr<const grammar::Grammar> grammar;  // What the answer may be; empty: anything.
   bool scores = false;             // TextEvent::tokens with logprob and `top` of them.
   bool prompt_scores = false;      // TextEvent::prompt likewise.
   std::size_t top = 0;             // Of TokenScore.
@@ -124,6 +124,7 @@ class Scheduler {
 
  private:
   struct Text;
+  std::unique_ptr<Constraint> constraint(const TextRequest& request);
 
   struct Part {  // Of a step: the next tokens of a text.
     Text* text;
@@ -164,6 +165,8 @@ class Scheduler {
   model::Forward forward_;
   model::Head head_;
   PrefixCache prefixes_;
+  std::once_flag trie_made_;
+  std::optional<TokenTrie> trie_;  // Made for the first request with a grammar.
 
   // Of the thread that steps.
   std::deque<std::unique_ptr<Text>> waiting_;

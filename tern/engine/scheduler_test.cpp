@@ -13,6 +13,7 @@
 #include "tern/base/system.h"
 #include "tern/engine/engine_test_util.h"
 #include "tern/engine/generator.h"
+#include "tern/grammar/matcher.h"
 
 namespace tern::engine {
 namespace {
@@ -450,6 +451,63 @@ TEST_F(SchedulerTest, RandomTraffic) {
     EXPECT_EQ(scheduler.state().kv_blocks_used, 0u);
     EXPECT_EQ(scheduler.state().finished, requests.size());
   }
+}
+
+TEST_F(SchedulerTest, GrammarsAreKeptAmongOthersAndEndTheText) {
+  auto cache = make_cache(64 * 60);
+  Scheduler scheduler(tokenizer_, model_, pool_, cache, {.slots = 6, .chunk = 32});
+  const auto grammar = grammar::make_grammar("root ::= [AB] [C-E]{2,20} \"FF\"");
+  std::vector<TextRequest> requests;
+  for (std::size_t i = 0; i < 12; ++i) {
+    requests.push_back(greedy(random_prompt(5 + 10 * i), 60));
+    requests[i].sampler.seed = i;
+    requests[i].sampler.temperature = i % 3 == 0 ? 0 : 2;
+    if (i % 2 == 0) requests[i].grammar = grammar;
+    requests[i].scores = i % 4 == 0;
+  }
+  requests[4].limits.max_tokens = 2;
+  requests[6].grammar = grammar::make_grammar("root ::= \"\"");
+  std::vector<Heard> heard(requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    scheduler.submit(heard_by(requests[i], heard[i]));
+  }
+  while (scheduler.step()) {
+  }
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    ASSERT_TRUE(heard[i].ended && heard[i].failure.empty()) << heard[i].failure;
+    if (!requests[i].grammar) {
+      expect_alone(requests[i], heard[i], "text " + std::to_string(i));
+      continue;
+    }
+    EXPECT_EQ(*heard[i].ended, i == 4 ? StopReason::kLength : StopReason::kEndToken) << i;
+    EXPECT_EQ(heard[i].status.answer_tokens, heard[i].text.size()) << i;  // A letter each.
+    grammar::Matcher matcher(requests[i].grammar);
+    EXPECT_TRUE(matcher.accept(heard[i].text)) << heard[i].text;
+    EXPECT_EQ(matcher.can_end(), i != 4) << heard[i].text;
+  }
+}
+
+TEST_F(SchedulerTest, ABiasForcesAndBansTokens) {
+  auto cache = make_cache(64 * 20);
+  Scheduler scheduler(tokenizer_, model_, pool_, cache, {});
+  TextRequest plain = greedy(random_prompt(20), 1), forced = plain, banned = plain, all = plain;
+  forced.sampler.logit_bias = {{9, 1000}};
+  const auto first = alone(plain).tokens.at(0);
+  banned.sampler.logit_bias = {{first, -1000}};
+  all = banned;
+  all.scores = true;  // From all logits, where the others come from a few.
+  Heard f, b, a;
+  scheduler.submit(heard_by(forced, f));
+  scheduler.submit(heard_by(banned, b));
+  scheduler.submit(heard_by(all, a));
+  while (scheduler.step()) {
+  }
+  EXPECT_EQ(f.tokens, Tokens{9});
+  EXPECT_NE(b.tokens.at(0), first);
+  EXPECT_EQ(b.tokens, a.tokens);
+  EXPECT_EQ(b.tokens, alone(banned).tokens);
+  banned.sampler.logit_bias = {{static_cast<std::uint32_t>(model_.config().vocab), 1}};
+  EXPECT_THROW(scheduler.submit(banned), Error);
 }
 
 }  // namespace
