@@ -97,11 +97,12 @@ class HeldToAGrammar(unittest.TestCase):
             self.assertEqual(run("-p", "the", "--json-schema-file", schema).stdout, b'[1,"a"]\n')
             grammar.write_text("root ::= yes")
             schema.write_text('{"not": {}}')
-            for args, words in ((["--grammar-file", grammar], "rule 'yes' found, which is not defined"),
-                                (["--json-schema-file", schema], "#: keyword 'not' found"),
-                                (["--grammar", "x"], "expected '::='"),
-                                (["-j", "{"], "not valid JSON")):
-                self.assertIn(words, run("-p", "the", *args, status=1).stderr.decode())
+            for args, status, words in (
+                    (["--grammar-file", grammar], 2, "rule 'yes' found, which is not defined"),
+                    (["--json-schema-file", schema], 1, "#: keyword 'not' found"),
+                    (["--grammar", "x"], 2, "expected '::='"),
+                    (["-j", "{"], 1, "not valid JSON")):
+                self.assertIn(words, run("-p", "the", *args, status=status).stderr.decode())
         run("-p", "the", "--grammar", "root ::= [a-z]", "-j", "{}", status=2)
 
 

@@ -156,6 +156,7 @@ TEST(Constraint, AVocabularyThatCannotSpellTheGrammarIsAnError) {
   data.pieces = {"<unk>", "a", "b"};
   data.types = {TokenType::kUnknown, TokenType::kNormal, TokenType::kNormal};
   data.scores.assign(3, 0);
+  data.unk = 0;
   const Tokenizer tokenizer(data);
   const TokenTrie trie(tokenizer);
   Constraint constraint(trie, grammar::make_grammar("root ::= \"a\" [b-z] \"é\""));

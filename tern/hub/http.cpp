@@ -95,6 +95,7 @@ bool may_pass(CURLcode code) {
       CURLE_HTTP3,
       CURLE_SSL_CONNECT_ERROR,
       CURLE_WEIRD_SERVER_REPLY,
+      CURLE_UNSUPPORTED_PROTOCOL,  // An answer that is no HTTP is HTTP/0.9 to curl.
   };
   return std::ranges::find(kPassing, code) != kPassing.end();
 }
