@@ -29,9 +29,10 @@ ROOMS = {
     "capi": ["engine", "checkpoint"],
     "report": ["base"],
     "hub": ["base"],
+    "server": ["engine", "checkpoint"],
     "corpus": ["checkpoint", "tokenizer"],
     "train": ["checkpoint", "corpus", "quant", "report"],
-    "cli": ["engine", "convert", "checkpoint", "model", "report", "hub"],
+    "cli": ["engine", "convert", "checkpoint", "model", "report", "hub", "server"],
     "cli_train": ["train", "cli"],
 }
 

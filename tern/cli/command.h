@@ -19,6 +19,7 @@ int run_list(std::span<const std::string> args);
 int run_pull(std::span<const std::string> args);
 int run_run(std::span<const std::string> args);
 int run_score(std::span<const std::string> args);
+int run_serve(std::span<const std::string> args);
 int run_synth(std::span<const std::string> args);
 int run_tokenize(std::span<const std::string> args);
 int run_tokenizer(std::span<const std::string> args);

@@ -9,6 +9,7 @@ namespace {
 
 constexpr auto kCommands = std::to_array<Command>({
     {"run", "write text with a model", run_run},
+    {"serve", "an OpenAI-compatible server with a page", run_serve},
     {"score", "log-probability of every token of a text", run_score},
     {"tokenize", "text to token ids, and back", run_tokenize},
     {"inspect", "architecture, tensors, types and ternary shares of a model", run_inspect},

@@ -33,12 +33,16 @@ StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)
 }
 
 std::string StopFilter::push(std::string_view text) {
-  if (stopped_) return "";
+  if (stopped()) return "";
   held_ += text;
   std::size_t at = std::string::npos;
-  for (const std::string& stop : stops_) at = std::min(at, held_.find(stop));
+  for (const std::string& stop : stops_) {
+    const std::size_t found = held_.find(stop);
+    if (found >= at) continue;
+    at = found;
+    stop_ = stop;
+  }
   if (at != std::string::npos) {
-    stopped_ = true;
     return std::exchange(held_, "").substr(0, at);
   }
   // The longest end of what is held that begins a stop string stays back.

@@ -38,12 +38,13 @@ class StopFilter {
   // Text that is certain now. Once stopped() is true there is no more.
   std::string push(std::string_view text);
   std::string finish();  // What was held back, when the text ends for another reason.
-  bool stopped() const noexcept { return stopped_; }
+  bool stopped() const noexcept { return !stop_.empty(); }
+  const std::string& stop() const noexcept { return stop_; }  // Which it was; empty: none yet.
 
  private:
   std::vector<std::string> stops_;
   std::string held_;
-  bool stopped_ = false;
+  std::string stop_;
 };
 
 // One answer, token by token. Not for several threads at once.
@@ -59,6 +60,8 @@ class Answer {
   // Ends it for a reason from outside; returns what was held back. Nothing where it had ended.
   std::string end(StopReason reason);
   const std::optional<StopReason>& ended() const noexcept { return ended_; }
+  // The stop string that ended it; empty where none did.
+  const std::string& stop() const noexcept { return filter_.stop(); }
   std::size_t tokens() const noexcept { return tokens_; }  // Taken, without an end token.
 
  private:

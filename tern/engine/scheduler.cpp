@@ -482,8 +482,14 @@ void Scheduler::tell(Text& text, std::string_view words, std::span<const TokenSc
     ++state_.finished;
   }
   if (text.request.on_event) {
-    text.request.on_event(
-        {words, tokens, text.prompt_scores, text.embedding, ended, {}, text.status});
+    text.request.on_event({words,
+                           tokens,
+                           text.prompt_scores,
+                           text.embedding,
+                           ended,
+                           text.answer.stop(),
+                           {},
+                           text.status});
   }
   text.prompt_scores.clear();
 }
@@ -499,6 +505,7 @@ void Scheduler::finish(Text& text, StopReason reason, std::string_view failure) 
                            text.prompt_scores,
                            text.embedding,
                            *text.answer.ended(),
+                           text.answer.stop(),
                            failure,
                            text.status});
   }

@@ -72,6 +72,7 @@ struct TextEvent {
   std::span<const TokenScore> prompt;  // With prompt_scores, once, before the first token.
   std::span<const float> embedding;    // With `pooling`, at the end.
   std::optional<StopReason> ended;     // The last event of a text has it.
+  std::string_view stop;               // Which of the stop strings it was, with kStopString.
   std::string_view failure;            // At the end: a sentence, where it could not go on.
   const TextStatus& status;
 };

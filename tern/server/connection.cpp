@@ -79,7 +79,7 @@ std::string_view Request::header(std::string_view name) const noexcept {
 }
 
 Connection::Connection(Socket socket, std::shared_ptr<ConnectionHost> host)
-    : stream_(std::move(socket)), host_(std::move(host)) {}
+    : stream_(std::move(socket)), host_(std::move(host)), reading_(host_->io()) {}
 
 Connection::~Connection() { close(); }
 
@@ -102,9 +102,22 @@ void Connection::close() {
   if (closed_) return;
   closed_ = true;
   client_gone();
+  reading_.cancel();
   error_code ignored;
   stream_.socket().close(ignored);
   host_->closed(this);
+}
+
+// Beast's own deadline would close the socket; this one leaves it open for an answer.
+void Connection::limit_reading(double seconds) {
+  late_ = false;
+  stream_.expires_never();
+  reading_.expires_after(nanoseconds(seconds));
+  reading_.async_wait([self = shared_from_this()](error_code ec) {
+    if (ec || self->closed_) return;
+    self->late_ = true;
+    self->stream_.cancel();
+  });
 }
 
 // The deadline that is set here holds for the header and the body together.
@@ -112,7 +125,7 @@ void Connection::read_header() {
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(host_->options().max_header));
   parser_->body_limit(host_->options().max_body);
-  stream_.expires_after(nanoseconds(host_->options().read_seconds));
+  limit_reading(host_->options().read_seconds);
   http::async_read_header(stream_, buffer_, *parser_,
                           [self = shared_from_this()](error_code ec, std::size_t) {
                             if (!self->closed_) self->header_read(ec);
@@ -151,10 +164,11 @@ void Connection::body_read(error_code ec) {
 void Connection::read_failed(error_code ec) {
   const HttpOptions& options = host_->options();
   const bool begun = parser_ && parser_->got_some();
-  if (ec == beast::error::timeout) {
+  if (late_) {
+    if (!begun) return close();  // Nothing has come since the last answer.
     host_->timed_out();
-    // Beast has closed the socket: a deadline leaves no time for politeness.
-    return close();
+    return refuse(408, "a part of a request found, expected the whole within " +
+                           std::to_string(static_cast<int>(options.read_seconds)) + " s");
   }
   if (ec == http::error::end_of_stream || !begun) return close();
   if (ec == http::error::body_limit) {
@@ -176,6 +190,7 @@ void Connection::read_failed(error_code ec) {
 
 // Answers what never became an exchange.
 void Connection::refuse(unsigned status, const std::string& message) {
+  reading_.cancel();
   ++number_;
   busy_ = answering_ = true;
   keep_ = false;
@@ -187,6 +202,7 @@ void Connection::refuse(unsigned status, const std::string& message) {
 }
 
 void Connection::dispatch() {
+  reading_.cancel();
   auto message = parser_->release();
   parser_.reset();
   Request request;
@@ -267,19 +283,21 @@ void Connection::reply(std::uint64_t number, Response&& response) {
   if (number != number_ || !answering_ || streaming_) return;
   answering_ = false;
   whole_ = true;
+  if (host_->stopping()) close_after_ = true;
+  host_->answered(response.status);
   const bool empty = response.status == 204 || response.status == 304;
   const auto length = empty ? std::nullopt : std::optional(response.body.size());
   const bool was_chunked = std::exchange(chunked_, chunked_ && !empty);
   std::string bytes = head(response.status, response.type, response.headers, length);
   chunked_ = was_chunked;
   if (!head_only_ && !empty) bytes += response.body;
-  if (host_->stopping()) close_after_ = true;
   send(std::move(bytes));
 }
 
 void Connection::begin_stream(std::uint64_t number, std::string_view type) {
   if (number != number_ || !answering_ || streaming_) return;
   streaming_ = true;
+  host_->answered(200);
   if (!chunked_) keep_ = false;  // HTTP/1.0: the end of the connection is the end of the body.
   send(head(200, type, {{"Cache-Control", "no-cache"}}, std::nullopt));
 }

@@ -24,6 +24,7 @@ struct ConnectionHost {
   virtual const HttpOptions& options() const = 0;
   virtual bool stopping() const = 0;
   virtual void handle(ExchangePtr exchange) = 0;
+  virtual void answered(unsigned status) = 0;
   virtual void timed_out() = 0;
   virtual void read_too_slowly() = 0;
   virtual void closed(class Connection* connection) = 0;
@@ -56,6 +57,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void header_read(boost::beast::error_code ec);
   void read_body();
   void body_read(boost::beast::error_code ec);
+  void limit_reading(double seconds);
   void read_failed(boost::beast::error_code ec);
   void refuse(unsigned status, const std::string& message);
   void dispatch();
@@ -73,6 +75,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   boost::beast::tcp_stream stream_;
   std::shared_ptr<ConnectionHost> host_;
+  boost::asio::steady_timer reading_;  // The deadline of a whole request.
+  bool late_ = false;                  // It has passed.
   boost::beast::flat_buffer buffer_;
   std::optional<Parser> parser_;
 

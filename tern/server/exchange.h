@@ -19,6 +19,9 @@ struct Request {
   std::string_view header(std::string_view name) const noexcept;
 };
 
+// "%E3%81%82" as its bytes; what is no such escape stays.
+std::string decode_path(std::string_view path);
+
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
 struct Response {

@@ -1,6 +1,7 @@
 // Listening, the set of connections, and the end.
 #include "tern/server/http_server.h"
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -49,12 +50,14 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   std::uint16_t port = 0;
   std::function<void()> on_stop;
   std::atomic<std::uint64_t> accepted{0}, refused{0}, timeouts{0}, slow_readers{0};
+  std::array<std::atomic<std::uint64_t>, 6> answers{};
   std::atomic<std::size_t> open{0};
 
   asio::io_context& io() override { return context; }
   const HttpOptions& options() const override { return settings; }
   bool stopping() const override { return is_stopping; }
   void handle(ExchangePtr exchange) override { handler(std::move(exchange)); }
+  void answered(unsigned status) override { ++answers[std::min(status / 100, 5u)]; }
   void timed_out() override { ++timeouts; }
   void read_too_slowly() override { ++slow_readers; }
   void closed(Connection* connection) override {
@@ -176,7 +179,12 @@ HttpServer::HttpServer(const HttpOptions& options, Handler handler)
 }
 
 HttpServer::~HttpServer() {
+  // What waits holds what it waits for: all of it is told that it waits no longer.
+  impl_->stop();
   impl_->close_all();
+  impl_->done();
+  impl_->context.restart();
+  impl_->context.poll();
   impl_->handler = nullptr;
 }
 
@@ -202,7 +210,10 @@ void HttpServer::stop_on_signals(std::function<void()> stopping) {
 void HttpServer::post(std::function<void()> task) { asio::post(impl_->context, std::move(task)); }
 
 HttpCounts HttpServer::counts() const noexcept {
-  return {impl_->accepted, impl_->refused, impl_->timeouts, impl_->slow_readers, impl_->open};
+  HttpCounts counts{impl_->accepted, impl_->refused, impl_->timeouts, impl_->slow_readers, {},
+                    impl_->open};
+  for (std::size_t i = 0; i < counts.answers.size(); ++i) counts.answers[i] = impl_->answers[i];
+  return counts;
 }
 
 }  // namespace tern::server

@@ -1,6 +1,7 @@
 // HTTP/1.1 over TCP: connections with limits on size, number and time. Knows nothing of models.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -25,6 +26,7 @@ struct HttpOptions {
 
 struct HttpCounts {
   std::uint64_t connections = 0, refused = 0, timeouts = 0, slow_readers = 0;
+  std::array<std::uint64_t, 6> answers{};  // With a status of 200 to 299 at [2], and so on.
   std::size_t open = 0;
 };
 
