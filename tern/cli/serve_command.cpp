@@ -243,8 +243,8 @@ int run_serve(std::span<const std::string> args) {
   service.slots = o.scheduler.slots;
   service.queue = o.scheduler.queue;
   service.limits = o.limits;
-  Engine engine(o, service);
-  service.model_facts = [&] { return engine.facts(); };
+  std::optional<Engine> engine(std::in_place, o, service);
+  service.model_facts = [&] { return engine->facts(); };
   server::Api api(service, o.access);
   server::HttpServer http(o.http, [&](server::ExchangePtr exchange) { api.handle(exchange); });
   service.http_counts = [&] { return http.counts(); };
@@ -262,12 +262,14 @@ int run_serve(std::span<const std::string> args) {
   if (!o.port_file.empty()) {
     write_file(o.port_file, std::to_string(http.port()) + "\n");
   }
-  engine.start([&] { http.stop(); });
+  engine->start([&] { http.stop(); });
   http.run();
   service.stop();
   api.stop();
-  engine.stop();
-  engine.rethrow();
+  engine->stop();
+  http.finish();
+  engine->rethrow();
+  engine.reset();  // Before `http`, which holds the signals: freeing a large model takes a while.
   return 0;
 }
 

@@ -41,9 +41,11 @@ bool fits(std::string_view pattern, std::string_view path) {
 const Route& find_route(const Request& request) {
   const std::string_view asked = request.method;
   const std::string_view method = asked == "HEAD" ? std::string_view("GET") : asked;
-  const Route* other = nullptr;
+  const Route* other = nullptr;  // The page's route fits every path: it comes last and only alone.
   for (const Route& route : kRoutes) {
-    if (!fits(route.path, request.path)) continue;
+    if (!fits(route.path, request.path) || (other != nullptr && route.endpoint == get_page)) {
+      continue;
+    }
     if (route.method == method) return route;
     if (route.endpoint != get_page) other = &route;
   }

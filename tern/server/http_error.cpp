@@ -22,12 +22,14 @@ std::string_view error_type(unsigned status) noexcept {
 }
 
 std::string error_body(const HttpError& error) {
-  const auto or_null = [](const std::string& text) { return text.empty() ? Json() : Json(text); };
-  return dump_json({{"error",
-                     {{"message", error.what()},
-                      {"type", error_type(error.status())},
-                      {"param", or_null(error.param())},
-                      {"code", or_null(error.code())}}}});
+  const auto or_null = [](const std::string& text) {
+    return text.empty() ? OrderedJson() : OrderedJson(text);
+  };
+  return dump_ordered_json({{"error",
+                             {{"message", error.what()},
+                              {"type", error_type(error.status())},
+                              {"param", or_null(error.param())},
+                              {"code", or_null(error.code())}}}});
 }
 
 std::string anthropic_error_body(const HttpError& error) {
@@ -35,7 +37,8 @@ std::string anthropic_error_body(const HttpError& error) {
                                 : error.status() == 503 ? "overloaded_error"
                                 : error.status() >= 500 ? "api_error"
                                                         : error_type(error.status());
-  return dump_json({{"type", "error"}, {"error", {{"type", type}, {"message", error.what()}}}});
+  return dump_ordered_json(
+      {{"type", "error"}, {"error", {{"type", type}, {"message", error.what()}}}});
 }
 
 HttpError current_http_error() {

@@ -179,13 +179,17 @@ HttpServer::HttpServer(const HttpOptions& options, Handler handler)
 }
 
 HttpServer::~HttpServer() {
-  // What waits holds what it waits for: all of it is told that it waits no longer.
+  finish();
+  impl_->handler = nullptr;
+}
+
+// What waits holds what it waits for: all of it is told that it waits no longer.
+void HttpServer::finish() {
   impl_->stop();
   impl_->close_all();
   impl_->done();
   impl_->context.restart();
   impl_->context.poll();
-  impl_->handler = nullptr;
 }
 
 const std::string& HttpServer::address() const noexcept { return impl_->address; }
@@ -206,8 +210,6 @@ void HttpServer::stop_on_signals(std::function<void()> stopping) {
   impl_->signals.add(SIGINT);
   impl_->wait_for_signal();
 }
-
-void HttpServer::post(std::function<void()> task) { asio::post(impl_->context, std::move(task)); }
 
 HttpCounts HttpServer::counts() const noexcept {
   HttpCounts counts{impl_->accepted, impl_->refused, impl_->timeouts, impl_->slow_readers, {},

@@ -50,8 +50,8 @@ class HttpServer {
   // Calls stop() on SIGTERM and SIGINT; a second SIGINT ends at once what is under way. `stopping`
   // is told, in the I/O thread.
   void stop_on_signals(std::function<void()> stopping);
-  // In the I/O thread, from any thread.
-  void post(std::function<void()> task);
+  // Behind run(): closes what is open and runs what was posted since, in the calling thread.
+  void finish();
   HttpCounts counts() const noexcept;  // From any thread.
 
  private:

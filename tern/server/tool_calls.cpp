@@ -123,11 +123,14 @@ std::optional<ToolSyntax> find_tool_syntax(const tokenizer::ChatTemplate& chat,
   const std::size_t start = std::min({common_prefix(before, called), common_prefix(before, said)});
   std::string_view call = std::string_view(called).substr(start);
   const std::string_view text = std::string_view(said).substr(start);
-  const std::size_t at_text = text.find(kText), at_name = call.find(kName);
-  if (at_text == std::string_view::npos || at_name == std::string_view::npos) return std::nullopt;
+  const std::size_t at_text = text.find(kText), called_at = call.find(kName);
+  if (at_text == std::string_view::npos || called_at == std::string_view::npos) return std::nullopt;
+  // What begins every answer (an empty thought, say) begins no call.
+  if (call.starts_with(text.substr(0, at_text))) call.remove_prefix(at_text);
   // What closes the turn after a text closes it after a call.
   const std::string_view close = text.substr(at_text + kText.size());
   if (!close.empty() && call.ends_with(close)) call.remove_suffix(close.size());
+  const std::size_t at_name = call.find(kName);
   const std::size_t open = call.find_first_of("{[");
   if (open == std::string_view::npos || open > at_name) return std::nullopt;
   // A bracket may belong to a marker, as in "[TOOL_CALLS][{...": try each.

@@ -1,5 +1,6 @@
 // POST /v1/completions: OpenAI's older interface, with echo and logprobs as the LM evaluation
 // harness asks for them.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -60,12 +61,17 @@ CompletionRequest read_request(const OrderedJson& body, const ServedModel& model
   return request;
 }
 
+// Those that begin in `bytes`, so that pieces of one count once.
+std::size_t characters(std::string_view bytes) {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      bytes, [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
 // OpenAI's four lists, side by side.
 class LegacyLogprobs {
  public:
   void add(const engine::TokenScore& token, const ServedModel& model) {
-    const std::string text = valid_utf8(model.token_text(token.id));
-    tokens_.push_back(text);
+    tokens_.push_back(valid_utf8(model.token_text(token.id)));
     token_logprobs_.push_back(token.logprob ? OrderedJson(*token.logprob) : OrderedJson());
     OrderedJson top;
     for (const auto& other : token.top) {
@@ -75,7 +81,10 @@ class LegacyLogprobs {
     }
     top_logprobs_.push_back(std::move(top));
     text_offset_.push_back(offset_);
-    offset_ += text.size();
+    // In characters, as Python counts them; what a text does not show takes none.
+    const std::string seen =
+        token.id < model.tokenizer.vocab_size() ? model.tokenizer.piece(token.id) : "";
+    offset_ += characters(seen);
   }
   OrderedJson take() {
     OrderedJson json{{"tokens", std::move(tokens_)},
