@@ -33,7 +33,7 @@ export class Checks {
     ++this.count;
     const started = performance.now();
     try {
-      await run();
+      await within(run(), 60000);
       console.log(`ok      ${what} (${Math.round(performance.now() - started)} ms)`);
     } catch (error) {
       this.failed.push(what);
@@ -52,15 +52,34 @@ export class Checks {
   }
 }
 
+let authorization = {};
+
+// The API key of the requests below.
+export function useKey(key) {
+  if (key) authorization = { Authorization: `Bearer ${key}` };
+}
+
+// What hangs is a failure, not a test that never ends.
+async function within(promise, ms) {
+  let timer;
+  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms); });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 // A GET that must be answered 200.
 export async function get(url) {
-  const response = await fetch(url);
+  const response = await fetch(url, { headers: authorization });
   assert.equal(response.status, 200, `GET ${url}`);
   return response;
 }
 
 export async function post(url, body) {
-  const response = await fetch(url, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  const headers = { "Content-Type": "application/json", ...authorization };
+  const response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
   return { status: response.status, json: await response.json() };
 }
 

@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // A stand-in for `tern serve`: the part of its interface that the page and these tests use.
 // Usage: node mock_server.mjs [serve MODEL] [--port N] [--port-file FILE] [--api-key KEY] [--web DIR]
 //        [--delay MS] [--load-ms MS] [--no-chat] [--no-tools]
@@ -17,8 +18,8 @@ const MAX_BODY = 8 << 20;
 const GRACE_MS = 5000;
 
 function options(args) {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const found = { port: 8080, web: resolve(here, "../../web"), delay: 0, loadMs: 0, chat: true, tools: true, model: "mock" };
+  const here = dirname(fileURLToPath(import.meta.url));  // Run from a copy, it is given --web or TERN_WEB.
+  const found = { port: 8080, web: process.env.TERN_WEB ?? resolve(here, "../../web"), delay: 0, loadMs: 0, chat: true, tools: true, model: "mock" };
   const values = { "--port": (v) => { found.port = Number(v); }, "--port-file": (v) => { found.portFile = v; }, "--api-key": (v) => { found.apiKey = v; },
     "--web": (v) => { found.web = v; }, "--delay": (v) => { found.delay = Number(v); }, "--load-ms": (v) => { found.loadMs = Number(v); }, "--host": () => {} };
   const switches = { "--no-chat": () => { found.chat = false; }, "--no-tools": () => { found.tools = false; } };

@@ -22,18 +22,13 @@ export class ScriptProxy {
     return new Promise((resolve) => this.server.close(resolve));
   }
 
-  // The next chat completion gets its first `count` pieces of text, then nothing. `left` is fulfilled
-  // once the browser has closed the connection.
+  // The next chat completion gets its first `count` pieces of text, then nothing, until `cut()` breaks
+  // the connection. `left` is fulfilled once it is closed by either side.
   hold(count) {
-    let leave;
-    const left = new Promise((resolve) => { leave = resolve; });
-    this.#rule = { kind: "hold", count, leave };
-    return left;
-  }
-
-  // … its first `count` pieces, then a broken connection.
-  cut(count) {
-    this.#rule = { kind: "cut", count };
+    const rule = { kind: "hold", count, response: null };
+    const left = new Promise((resolve) => { rule.leave = resolve; });
+    this.#rule = rule;
+    return { left, cut: () => rule.response.destroy() };
   }
 
   // … this status and body.
@@ -71,7 +66,7 @@ export class ScriptProxy {
         answer.pipe(response);
         return;
       }
-      this.#limited(answer, response, rule);
+      limited(answer, response, rule);
     });
     upstream.on("error", () => response.destroy());
     response.on("close", () => {
@@ -80,25 +75,24 @@ export class ScriptProxy {
     });
     request.pipe(upstream);
   }
+}
 
-  // Event by event, until the rule's number of texts has gone through.
-  #limited(answer, response, rule) {
-    let [rest, texts] = ["", 0];
-    answer.setEncoding("utf8");
-    answer.on("data", (data) => {
-      rest += data;
-      const events = rest.split("\n\n");
-      rest = events.pop();
-      for (const event of events) {
-        if (texts >= rule.count) return;
-        response.write(`${event}\n\n`);
-        if (/"content":\s*"[^"]/.test(event) && ++texts === rule.count && rule.kind === "cut") {
-          setImmediate(() => response.destroy());
-        }
-      }
-    });
-    answer.on("error", () => response.destroy());
-  }
+// Event by event, until the rule's number of texts has gone through.
+function limited(answer, response, rule) {
+  let [rest, texts] = ["", 0];
+  rule.response = response;
+  answer.setEncoding("utf8");
+  answer.on("data", (data) => {
+    rest += data;
+    const events = rest.split("\n\n");
+    rest = events.pop();
+    for (const event of events) {
+      if (texts >= rule.count) return;
+      response.write(`${event}\n\n`);
+      if (/"content":\s*"[^"]/.test(event)) ++texts;
+    }
+  });
+  answer.on("error", () => response.destroy());
 }
 
 const bytesOf = (text) => [...Buffer.from(text)];
