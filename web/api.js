@@ -118,7 +118,8 @@ export class Api {
       for await (const text of readEvents(response.body)) {
         if (text === "[DONE]") return;
         const chunk = JSON.parse(text);
-        if (chunk.error) throw new ApiError("stream", String(chunk.error.message), { code: chunk.error.code ?? null });
+        if (chunk.error)
+          throw new ApiError("stream", String(chunk.error.message), { code: chunk.error.code ?? null });
         yield chunk;
       }
     } catch (error) {

@@ -4,7 +4,14 @@ import { Api } from "./api.js";
 import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { toJson, toMarkdown } from "./conversation.js";
-import { ask, ConversationDialog, drawShortcuts, openDialog, SettingsDialog, wireDialogs } from "./dialogs.js";
+import {
+  ask,
+  ConversationDialog,
+  drawShortcuts,
+  openDialog,
+  SettingsDialog,
+  wireDialogs,
+} from "./dialogs.js";
 import { el, icon, mark, saveFile } from "./dom.js";
 import { applyTexts, setLanguage, t } from "./i18n.js";
 import { MessageList } from "./message_list.js";
@@ -19,7 +26,7 @@ const byId = (id) => document.getElementById(id);
 
 class App {
   props = null;
-  notices = new Map();  // What is to be said at the top, by kind.
+  notices = new Map(); // What is to be said at the top, by kind.
 
   constructor() {
     this.settings = new Settings();
@@ -37,15 +44,30 @@ class App {
     this.settingsDialog = new SettingsDialog(settings, (name) => this.#usual(name));
     this.conversationDialog = new ConversationDialog({
       rename: (id, title) => this.chat.rename(id, title),
-      markdown: (id) => this.#export(id, "md", "text/markdown", (one) => toMarkdown(one, { system: t("systemPrompt"), user: t("you"), assistant: t("model") })),
+      markdown: (id) =>
+        this.#export(id, "md", "text/markdown", (one) =>
+          toMarkdown(one, { system: t("systemPrompt"), user: t("you"), assistant: t("model") }),
+        ),
       json: (id) => this.#export(id, "json", "application/json", toJson),
       remove: (id) => this.#removeConversation(id),
     });
-    this.sidebar = new Sidebar({ chat: this.chat, store, more: (id, title) => this.conversationDialog.open(id, title) });
+    this.sidebar = new Sidebar({
+      chat: this.chat,
+      store,
+      more: (id, title) => this.conversationDialog.open(id, title),
+    });
     this.messages = new MessageList({
-      chat: this.chat, settings, tip: this.tip, openSettings: () => this.settingsDialog.open(),
-      confirmRemove: (message) => this.#removeMessage(message) });
-    this.composer = new Composer({ chat: this.chat, props: () => this.props, editLast: () => this.messages.editLast() });
+      chat: this.chat,
+      settings,
+      tip: this.tip,
+      openSettings: () => this.settingsDialog.open(),
+      confirmRemove: (message) => this.#removeMessage(message),
+    });
+    this.composer = new Composer({
+      chat: this.chat,
+      props: () => this.props,
+      editLast: () => this.messages.editLast(),
+    });
     this.#wire();
     this.#drawAll();
     this.connect();
@@ -116,7 +138,10 @@ class App {
   #export(id, ending, type, write) {
     const conversation = this.chat.get(id);
     if (!conversation) return;
-    const name = conversation.title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "").slice(0, 60);
+    const name = conversation.title
+      .replace(/[^\p{L}\p{N}]+/gu, "-")
+      .replace(/^-+|-+$/g, "")
+      .slice(0, 60);
     saveFile(`${name || "conversation"}.${ending}`, type, write(conversation));
   }
 
@@ -166,9 +191,12 @@ class App {
         if (this.attempt !== mine) return;
         if (error.status === 401) {
           this.#say("connection", t("keyWanted"));
-          return;  // Another key tries again.
+          return; // Another key tries again.
         }
-        this.#say("connection", error.status === 503 ? t("loading") : error.kind === "http" ? error.message : t("unreachable"));
+        this.#say(
+          "connection",
+          error.status === 503 ? t("loading") : error.kind === "http" ? error.message : t("unreachable"),
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS[Math.min(failures, RETRY_MS.length - 1)]));
     }
@@ -208,12 +236,26 @@ class App {
     byId("system").classList.toggle("given", conversation.system.trim() !== "");
     if (box.hidden) return;
     const model = this.props?.model;
-    const facts = model ? [
-      el("p", { class: "welcome-model" }, model.id),
-      el("p", { class: "welcome-facts" }, t("welcomeFacts", { parameters: short(model.parameters), layers: model.layers, size: bytes(model.bytes) })),
-      model.ternary ? el("div", { class: "welcome-shares" }, shareBar(model.ternary, 4), legend(model.ternary)) : null,
-    ] : [];
-    box.replaceChildren(...[mark(), ...facts, el("p", { class: "welcome-words" }, t("welcome"))].filter(Boolean));
+    const facts = model
+      ? [
+          el("p", { class: "welcome-model" }, model.id),
+          el(
+            "p",
+            { class: "welcome-facts" },
+            t("welcomeFacts", {
+              parameters: short(model.parameters),
+              layers: model.layers,
+              size: bytes(model.bytes),
+            }),
+          ),
+          model.ternary
+            ? el("div", { class: "welcome-shares" }, shareBar(model.ternary, 4), legend(model.ternary))
+            : null,
+        ]
+      : [];
+    box.replaceChildren(
+      ...[mark(), ...facts, el("p", { class: "welcome-words" }, t("welcome"))].filter(Boolean),
+    );
   }
 }
 

@@ -16,7 +16,7 @@ export class Chat extends EventTarget {
   constructor({ api, store, settings, props }) {
     super();
     Object.assign(this, { api, store, settings, props });
-    this.runs = new Map();  // Conversation id to its run: one answer at a time in each.
+    this.runs = new Map(); // Conversation id to its run: one answer at a time in each.
     this.conversation = tree.newConversation(settings.get("system"));
     store.onForeignChange((id) => this.#changedElsewhere(id));
   }
@@ -152,7 +152,10 @@ export class Chat extends EventTarget {
 
   // What is asked for where no limit is set: a quarter of the context, so that a second message has room.
   maxTokens() {
-    return this.settings.get("max_tokens") ?? Math.max(16, Math.min(1024, Math.floor((this.props()?.context ?? 4096) / 4)));
+    return (
+      this.settings.get("max_tokens") ??
+      Math.max(16, Math.min(1024, Math.floor((this.props()?.context ?? 4096) / 4)))
+    );
   }
 
   #request(messages) {
@@ -168,17 +171,30 @@ export class Chat extends EventTarget {
   async #answer(user) {
     const { conversation } = this;
     const message = tree.append(conversation, user.id, {
-      role: "assistant", state: "streaming", meta: { model: this.props()?.model?.id ?? "" } });
+      role: "assistant",
+      state: "streaming",
+      meta: { model: this.props()?.model?.id ?? "" },
+    });
     const run = {
-      conversation, message, controller: new AbortController(), discard: false,
-      started: performance.now(), first: null, tokens: 0, prompt: null, saved: performance.now() };
+      conversation,
+      message,
+      controller: new AbortController(),
+      discard: false,
+      started: performance.now(),
+      first: null,
+      tokens: 0,
+      prompt: null,
+      saved: performance.now(),
+    };
     message.track = new TokenTrack();
     this.runs.set(conversation.id, run);
     this.#save(conversation);
     this.#tell("change");
     const { signal } = run.controller;
     const messages = this.#messages(conversation, user);
-    this.api.countPrompt(messages, signal).then((count) => { run.prompt ??= count; });
+    this.api.countPrompt(messages, signal).then((count) => {
+      run.prompt ??= count;
+    });
     try {
       for await (const chunk of this.api.chat(this.#request(messages), signal)) this.#take(run, chunk);
       if (message.state === "streaming") message.state = "done";

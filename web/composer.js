@@ -10,7 +10,7 @@ export class Composer {
   constructor(actions) {
     this.actions = actions;
     this.input = byId("input");
-    this.drafts = new Map();  // Conversation id to what was begun there.
+    this.drafts = new Map(); // Conversation id to what was begun there.
     const { chat } = actions;
     byId("composer").addEventListener("submit", (event) => {
       event.preventDefault();
@@ -42,7 +42,8 @@ export class Composer {
     if (event.key === "Enter" && !event.shiftKey && !event.ctrlKey && !event.altKey && !event.metaKey) {
       event.preventDefault();
       this.#send();
-    } else if (event.key === "ArrowUp" && this.input.value === "" && this.actions.editLast()) event.preventDefault();
+    } else if (event.key === "ArrowUp" && this.input.value === "" && this.actions.editLast())
+      event.preventDefault();
   }
 
   #send() {
@@ -81,10 +82,10 @@ export class Composer {
     const { chat, props } = this.actions;
     const { run } = chat;
     const last = chat.path.findLast((message) => message.role === "assistant");
-    const speed = run ? speedOf(run) : last?.meta?.speed ?? null;
+    const speed = run ? speedOf(run) : (last?.meta?.speed ?? null);
     byId("speed").textContent = speed === null ? "" : t("speed", { speed: format(speed, 1) });
-    const prompt = run ? run.prompt : last?.meta?.prompt ?? null;
-    const tokens = run ? run.tokens : last?.meta?.tokens ?? 0;
+    const prompt = run ? run.prompt : (last?.meta?.prompt ?? null);
+    const tokens = run ? run.tokens : (last?.meta?.tokens ?? 0);
     const total = props()?.context;
     byId("context").hidden = prompt === null || !total;
     if (prompt === null || !total) return;
@@ -98,5 +99,8 @@ export class Composer {
 }
 
 function format(value, digits = 0) {
-  return new Intl.NumberFormat(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(language(), {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(value);
 }

@@ -6,12 +6,24 @@ const STATES = ["done", "length", "stopped", "lost", "error", "streaming"];
 
 export function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(9));
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_");
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll("+", "-")
+    .replaceAll("/", "_");
 }
 
 export function newConversation(system = "") {
   const now = Date.now();
-  return { format: FORMAT, id: newId(), title: "", named: false, created: now, updated: now, system, leaf: null, messages: [] };
+  return {
+    format: FORMAT,
+    id: newId(),
+    title: "",
+    named: false,
+    created: now,
+    updated: now,
+    system,
+    leaf: null,
+    messages: [],
+  };
 }
 
 export function find(conversation, id) {
@@ -19,7 +31,15 @@ export function find(conversation, id) {
 }
 
 export function append(conversation, parent, fields) {
-  const message = { id: newId(), parent, created: Date.now(), role: "user", text: "", state: "done", ...fields };
+  const message = {
+    id: newId(),
+    parent,
+    created: Date.now(),
+    role: "user",
+    text: "",
+    state: "done",
+    ...fields,
+  };
   conversation.messages.push(message);
   conversation.leaf = message.id;
   if (!conversation.named && conversation.title === "" && message.role === "user") {
@@ -37,7 +57,9 @@ export function path(conversation, leaf = conversation.leaf) {
 }
 
 export function siblings(conversation, message) {
-  return conversation.messages.filter((other) => other.parent === message.parent && other.role === message.role);
+  return conversation.messages.filter(
+    (other) => other.parent === message.parent && other.role === message.role,
+  );
 }
 
 // Shows `message` and, below it, what was said last.
@@ -56,7 +78,7 @@ export function remove(conversation, message) {
   const others = siblings(conversation, message).filter((other) => other !== message);
   const gone = new Set([message.id]);
   for (const other of conversation.messages) {
-    if (gone.has(other.parent)) gone.add(other.id);  // Parents stand before their children.
+    if (gone.has(other.parent)) gone.add(other.id); // Parents stand before their children.
   }
   conversation.messages = conversation.messages.filter((other) => !gone.has(other.id));
   if (others.length > 0) select(conversation, others[others.length - 1]);
@@ -65,16 +87,30 @@ export function remove(conversation, message) {
 
 // At most 48 characters of the first line, never cutting one in two.
 export function shortTitle(text) {
-  const line = text.trim().split("\n", 1)[0].replace(/[ \t]+/g, " ").slice(0, 400);
-  const characters = typeof Intl.Segmenter === "function"
-    ? Array.from(new Intl.Segmenter().segment(line), (part) => part.segment) : Array.from(line);
+  const line = text
+    .trim()
+    .split("\n", 1)[0]
+    .replace(/[ \t]+/g, " ")
+    .slice(0, 400);
+  const characters =
+    typeof Intl.Segmenter === "function"
+      ? Array.from(new Intl.Segmenter().segment(line), (part) => part.segment)
+      : Array.from(line);
   return characters.length <= 48 ? line : characters.slice(0, 47).join("") + "…";
 }
 
 // What is stored and exported: probabilities of tokens are left out, they are a hundred times the text.
 export function plain(conversation) {
-  const messages = conversation.messages.map(({ id, parent, created, role, text, state, error, meta }) =>
-    ({ id, parent, created, role, text, state, error, meta }));
+  const messages = conversation.messages.map(({ id, parent, created, role, text, state, error, meta }) => ({
+    id,
+    parent,
+    created,
+    role,
+    text,
+    state,
+    error,
+    meta,
+  }));
   return { ...conversation, messages };
 }
 
@@ -94,34 +130,51 @@ export function revive(value) {
     if (known.has(one.id) || (one.parent !== null && !known.has(one.parent))) continue;
     known.add(one.id);
     messages.push({
-      id: one.id, parent: one.parent, role: one.role, text: one.text,
+      id: one.id,
+      parent: one.parent,
+      role: one.role,
+      text: one.text,
       created: isTime(one.created) ? one.created : Date.now(),
       // What was still being written when the page went away was cut off.
-      state: one.state === "streaming" || !STATES.includes(one.state) ? (one.role === "user" ? "done" : "lost") : one.state,
+      state:
+        one.state === "streaming" || !STATES.includes(one.state)
+          ? one.role === "user"
+            ? "done"
+            : "lost"
+          : one.state,
       error: reviveError(one.error),
       meta: reviveMeta(one.meta),
     });
   }
   return {
-    format: FORMAT, id: value.id, title: isText(value.title) ? value.title : "", named: value.named === true,
+    format: FORMAT,
+    id: value.id,
+    title: isText(value.title) ? value.title : "",
+    named: value.named === true,
     created: isTime(value.created) ? value.created : Date.now(),
     updated: isTime(value.updated) ? value.updated : Date.now(),
     system: isText(value.system) ? value.system : "",
-    leaf: known.has(value.leaf) ? value.leaf : messages.at(-1)?.id ?? null,
+    leaf: known.has(value.leaf) ? value.leaf : (messages.at(-1)?.id ?? null),
     messages,
   };
 }
 
 function reviveError(error) {
-  if (error === null || typeof error !== "object" || !isText(error.kind) || !isText(error.sentence)) return undefined;
-  return { kind: error.kind, sentence: error.sentence, status: Number(error.status) || 0,
-    code: isText(error.code) ? error.code : null };
+  if (error === null || typeof error !== "object" || !isText(error.kind) || !isText(error.sentence))
+    return undefined;
+  return {
+    kind: error.kind,
+    sentence: error.sentence,
+    status: Number(error.status) || 0,
+    code: isText(error.code) ? error.code : null,
+  };
 }
 
 function reviveMeta(meta) {
   if (meta === null || typeof meta !== "object") return undefined;
   const numbers = {};
-  for (const name of ["tokens", "prompt", "speed"]) if (Number.isFinite(meta[name])) numbers[name] = meta[name];
+  for (const name of ["tokens", "prompt", "speed"])
+    if (Number.isFinite(meta[name])) numbers[name] = meta[name];
   return { ...numbers, model: isText(meta.model) ? meta.model : "" };
 }
 

@@ -14,7 +14,11 @@ export function wireDialogs() {
     dialog.addEventListener("pointerdown", (event) => {
       if (event.target !== dialog) return;
       const box = dialog.getBoundingClientRect();
-      const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+      const inside =
+        event.clientX >= box.left &&
+        event.clientX <= box.right &&
+        event.clientY >= box.top &&
+        event.clientY <= box.bottom;
       if (!inside) dialog.close("no");
     });
   }
@@ -50,13 +54,28 @@ export class SettingsDialog {
   }
 
   drawFields() {
-    byId("sampling-fields").replaceChildren(...SAMPLING.map((rule) => {
-      const id = `setting-${rule.name}`;
-      return el("div", { class: "field" }, el("label", { for: id }, t(`sampling_${rule.name}`)),
-        el("input", { id, name: rule.name, type: "number", inputmode: rule.step === 1 ? "numeric" : "decimal", min: rule.min, max: rule.max, step: "any",
-          autocomplete: "off", "aria-describedby": `${id}-hint` }),
-        el("p", { class: "field-hint", id: `${id}-hint` }, t(`sampling_${rule.name}_hint`)));
-    }));
+    byId("sampling-fields").replaceChildren(
+      ...SAMPLING.map((rule) => {
+        const id = `setting-${rule.name}`;
+        return el(
+          "div",
+          { class: "field" },
+          el("label", { for: id }, t(`sampling_${rule.name}`)),
+          el("input", {
+            id,
+            name: rule.name,
+            type: "number",
+            inputmode: rule.step === 1 ? "numeric" : "decimal",
+            min: rule.min,
+            max: rule.max,
+            step: "any",
+            autocomplete: "off",
+            "aria-describedby": `${id}-hint`,
+          }),
+          el("p", { class: "field-hint", id: `${id}-hint` }, t(`sampling_${rule.name}_hint`)),
+        );
+      }),
+    );
     this.#fill();
   }
 
@@ -129,10 +148,36 @@ const isMac = /Mac|iPhone|iPad/.test(navigator.platform ?? "");
 export function drawShortcuts() {
   const alt = isMac ? "⌥" : "Alt";
   const rows = [
-    [["Enter"], "keySend"], [["Shift", "Enter"], "keyNewline"], [["Esc"], "keyStop"], [["↑"], "keyEditLast"],
-    [[alt, "N"], "newConversation"], [[alt, "C"], "conversations"], [[alt, "M"], "keyModel"], [[alt, ","], "settings"],
-    [[alt, "/"], "shortcuts"], [["←", "→"], "keyTokens"],
+    [["Enter"], "keySend"],
+    [["Shift", "Enter"], "keyNewline"],
+    [["Esc"], "keyStop"],
+    [["↑"], "keyEditLast"],
+    [[alt, "N"], "newConversation"],
+    [[alt, "C"], "conversations"],
+    [[alt, "M"], "keyModel"],
+    [[alt, ","], "settings"],
+    [[alt, "/"], "shortcuts"],
+    [["←", "→"], "keyTokens"],
   ];
-  byId("shortcuts-body").replaceChildren(el("dl", { class: "keys" }, rows.map(([keys, words]) =>
-    el("div", {}, el("dt", {}, keys.flatMap((key, index) => [index > 0 && keys[0] !== "←" ? " + " : index > 0 ? " " : "", el("kbd", {}, key)])), el("dd", {}, t(words))))));
+  byId("shortcuts-body").replaceChildren(
+    el(
+      "dl",
+      { class: "keys" },
+      rows.map(([keys, words]) =>
+        el(
+          "div",
+          {},
+          el(
+            "dt",
+            {},
+            keys.flatMap((key, index) => [
+              index > 0 && keys[0] !== "←" ? " + " : index > 0 ? " " : "",
+              el("kbd", {}, key),
+            ]),
+          ),
+          el("dd", {}, t(words)),
+        ),
+      ),
+    ),
+  );
 }

@@ -45,20 +45,29 @@ const ICONS = {
 
 // Decoration beside a text or an aria-label: hidden from screen readers.
 export function icon(name) {
-  return svg("svg", { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true", focusable: "false" },
-    svg("path", { d: ICONS[name] }));
+  return svg(
+    "svg",
+    { viewBox: "0 0 20 20", class: "icon", "aria-hidden": "true", focusable: "false" },
+    svg("path", { d: ICONS[name] }),
+  );
 }
 
 // The tern: two wings.
 export function mark() {
-  return svg("svg", { viewBox: "0 0 32 32", class: "mark", "aria-hidden": "true", focusable: "false" },
-    svg("path", { d: "M1 13C8 7 13 9 16 15C19 9 24 7 31 13C25 12 20 14 16 22C12 14 7 12 1 13Z" }));
+  return svg(
+    "svg",
+    { viewBox: "0 0 32 32", class: "mark", "aria-hidden": "true", focusable: "false" },
+    svg("path", { d: "M1 13C8 7 13 9 16 15C19 9 24 7 31 13C25 12 20 14 16 22C12 14 7 12 1 13Z" }),
+  );
 }
 
 // A button that shows an icon alone; the label is its name and its tooltip.
 export function iconButton(name, label, onclick, extra = {}) {
-  return el("button", { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...extra },
-    icon(name));
+  return el(
+    "button",
+    { type: "button", class: "icon-button", "aria-label": label, title: label, onclick, ...extra },
+    icon(name),
+  );
 }
 
 // True if it worked. The clipboard's interface exists in secure contexts alone, so there is a second way.

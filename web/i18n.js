@@ -12,7 +12,7 @@ export function language() {
 
 // "auto" is the first language of the browser that there is.
 export function setLanguage(choice) {
-  const wanted = choice === "auto" ? navigator.languages ?? [navigator.language] : [choice];
+  const wanted = choice === "auto" ? (navigator.languages ?? [navigator.language]) : [choice];
   current = wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in WORDS) ?? "en";
   document.documentElement.lang = current;
 }
@@ -31,5 +31,6 @@ export function applyTexts(root) {
     node.setAttribute("aria-label", t(node.dataset.tLabel));
     if (node.tagName === "BUTTON") node.title = t(node.dataset.tLabel);
   }
-  for (const node of root.querySelectorAll("[data-t-placeholder]")) node.placeholder = t(node.dataset.tPlaceholder);
+  for (const node of root.querySelectorAll("[data-t-placeholder]"))
+    node.placeholder = t(node.dataset.tPlaceholder);
 }

@@ -5,14 +5,18 @@ import { t } from "./i18n.js";
 import { parseBlocks, toLines } from "./markdown_blocks.js";
 import { appendInline } from "./markdown_inline.js";
 
-const rendered = new WeakMap();  // Container to [{source, node}].
+const rendered = new WeakMap(); // Container to [{source, node}].
 
 // Makes `container` show `source`. `leaf(text, place)` gives the node of a piece of text that begins at
 // `place` of the source; `fresh` forgets what was rendered before.
-export function renderMarkdown(container, source, { leaf = (text) => document.createTextNode(text), fresh = false } = {}) {
+export function renderMarkdown(
+  container,
+  source,
+  { leaf = (text) => document.createTextNode(text), fresh = false } = {},
+) {
   const lines = toLines(source);
   const blocks = parseBlocks(lines);
-  const before = fresh ? [] : rendered.get(container) ?? [];
+  const before = fresh ? [] : (rendered.get(container) ?? []);
   const after = [];
   let same = !fresh && before.length > 0;
   if (!same) container.replaceChildren();
@@ -50,7 +54,11 @@ function blockNode(block, leaf) {
     case "code":
       return codeNode(block, leaf);
     case "quote":
-      return el("blockquote", {}, block.blocks.map((inner) => blockNode(inner, leaf)));
+      return el(
+        "blockquote",
+        {},
+        block.blocks.map((inner) => blockNode(inner, leaf)),
+      );
     case "list":
       return listNode(block, leaf);
     case "table":
@@ -70,13 +78,23 @@ function codeNode(block, leaf) {
     if (line.t || !last) code.append(leaf(last ? line.t : line.t + "\n", line.o));
   });
   const text = () => block.lines.map((line) => line.t).join("\n");
-  return el("figure", { class: "code" },
-    el("figcaption", {}, el("span", { class: "code-name" }, block.info || t("code")), copyButton(t("copyCode"), t("copied"), text)),
-    el("pre", { tabindex: "0", "aria-label": block.info || t("code") }, code));
+  return el(
+    "figure",
+    { class: "code" },
+    el(
+      "figcaption",
+      {},
+      el("span", { class: "code-name" }, block.info || t("code")),
+      copyButton(t("copyCode"), t("copied"), text),
+    ),
+    el("pre", { tabindex: "0", "aria-label": block.info || t("code") }, code),
+  );
 }
 
 function listNode(block, leaf) {
-  const node = el(block.ordered ? "ol" : "ul", { start: block.ordered && block.start !== 1 ? block.start : null });
+  const node = el(block.ordered ? "ol" : "ul", {
+    start: block.ordered && block.start !== 1 ? block.start : null,
+  });
   for (const blocks of block.items) {
     const item = el("li");
     for (const inner of blocks) {
@@ -91,12 +109,28 @@ function listNode(block, leaf) {
 
 function tableNode(block, leaf) {
   const cell = (tag, content, column) => {
-    const node = el(tag, { class: block.align[column] ? `align-${block.align[column]}` : null, scope: tag === "th" ? "col" : null });
+    const node = el(tag, {
+      class: block.align[column] ? `align-${block.align[column]}` : null,
+      scope: tag === "th" ? "col" : null,
+    });
     appendInline(node, [content], leaf);
     return node;
   };
-  const head = el("tr", {}, block.head.map((content, column) => cell("th", content, column)));
-  const rows = block.rows.map((row) => el("tr", {}, row.map((content, column) => cell("td", content, column))));
-  return el("div", { class: "table", tabindex: "0", role: "region", "aria-label": t("table") },
-    el("table", {}, el("thead", {}, head), el("tbody", {}, rows)));
+  const head = el(
+    "tr",
+    {},
+    block.head.map((content, column) => cell("th", content, column)),
+  );
+  const rows = block.rows.map((row) =>
+    el(
+      "tr",
+      {},
+      row.map((content, column) => cell("td", content, column)),
+    ),
+  );
+  return el(
+    "div",
+    { class: "table", tabindex: "0", role: "region", "aria-label": t("table") },
+    el("table", {}, el("thead", {}, head), el("tbody", {}, rows)),
+  );
 }

@@ -2,7 +2,7 @@
 // {t: its text without the markers around it, o: where that begins in the source}, so that every
 // piece of text knows its place in the source; that is what token probabilities hang on.
 
-const MAX_DEPTH = 10;  // Deeper quotes and lists are plain paragraphs.
+const MAX_DEPTH = 10; // Deeper quotes and lists are plain paragraphs.
 
 export function toLines(source) {
   const lines = [];
@@ -64,8 +64,11 @@ function itemOf(line) {
   if (!match || isRule(line)) return null;
   const ordered = match[2].length > 1;
   return {
-    indent: indent(match[1]), mark: match[1].length + match[2].length, ordered,
-    start: ordered ? Number.parseInt(match[2], 10) : 1, kind: ordered ? match[2].at(-1) : match[2],
+    indent: indent(match[1]),
+    mark: match[1].length + match[2].length,
+    ordered,
+    start: ordered ? Number.parseInt(match[2], 10) : 1,
+    kind: ordered ? match[2].at(-1) : match[2],
   };
 }
 
@@ -96,7 +99,9 @@ function alignments(line) {
   if (!line || !line.t.includes("-") || !line.t.includes("|") || line.t.length > 4000) return null;
   const found = cells(line).map(({ t }) => (/^:?-+:?$/.test(t) ? t : null));
   if (found.includes(null)) return null;
-  return found.map((t) => (t.endsWith(":") ? (t.startsWith(":") ? "center" : "right") : t.startsWith(":") ? "left" : null));
+  return found.map((t) =>
+    t.endsWith(":") ? (t.startsWith(":") ? "center" : "right") : t.startsWith(":") ? "left" : null,
+  );
 }
 
 function tableAt(lines, i) {
@@ -109,7 +114,14 @@ function tableAt(lines, i) {
 function interrupts(lines, i) {
   const line = lines[i];
   const item = itemOf(line);
-  return fenceOf(line) || headingOf(line) || isQuote(line) || isRule(line) || (item && item.start === 1) || tableAt(lines, i);
+  return (
+    fenceOf(line) ||
+    headingOf(line) ||
+    isQuote(line) ||
+    isRule(line) ||
+    (item && item.start === 1) ||
+    tableAt(lines, i)
+  );
 }
 
 // The blocks of `lines`; each has `from` and `to`, its lines.
@@ -132,7 +144,13 @@ function blockAt(lines, i, depth) {
   const fence = fenceOf(line);
   if (fence) return code(lines, i, fence);
   const heading = headingOf(line);
-  if (heading) return { type: "heading", level: heading[1].length, line: headingText(line, heading[0].length), to: i + 1 };
+  if (heading)
+    return {
+      type: "heading",
+      level: heading[1].length,
+      line: headingText(line, heading[0].length),
+      to: i + 1,
+    };
   if (isRule(line)) return { type: "rule", to: i + 1 };
   if (depth < MAX_DEPTH) {
     if (isQuote(line)) return quote(lines, i, depth);
@@ -163,7 +181,7 @@ function code(lines, i, fence) {
     }
     body.push(strip(lines[to], fence.indent));
   }
-  return { type: "code", info: fence.info, lines: body, to };  // Still being written.
+  return { type: "code", info: fence.info, lines: body, to }; // Still being written.
 }
 
 function quote(lines, i, depth) {
@@ -183,7 +201,8 @@ function list(lines, i, first, depth) {
   let to = i;
   while (to < lines.length) {
     const item = itemOf(lines[to]);
-    if (!item || item.kind !== first.kind || item.indent > first.indent + 3 || item.indent + 3 < first.indent) break;
+    if (!item || item.kind !== first.kind || item.indent > first.indent + 3 || item.indent + 3 < first.indent)
+      break;
     const body = skip(lines[to], item.mark);
     const content = item.indent + item.mark - (lines[to].t.length - lines[to].t.trimStart().length) + 1;
     const inner = [strip(body, 1)];

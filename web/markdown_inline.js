@@ -45,10 +45,10 @@ class Joined {
 class Scanner {
   constructor(text) {
     this.text = text;
-    this.pieces = [];  // {kind: "text"|"code", from, to} | {kind: "break"} | {kind: "mark", ...}
-    this.open = [];    // Marks that may still be closed.
-    this.counts = new Map();  // Of each sort in `open`.
-    this.plain = 0;    // Where the text that is not yet a piece begins.
+    this.pieces = []; // {kind: "text"|"code", from, to} | {kind: "break"} | {kind: "mark", ...}
+    this.open = []; // Marks that may still be closed.
+    this.counts = new Map(); // Of each sort in `open`.
+    this.plain = 0; // Where the text that is not yet a piece begins.
     this.ticks = null;
   }
 
@@ -96,12 +96,13 @@ class Scanner {
     let end = i;
     while (this.text[end] === "`") ++end;
     const runs = this.runs(end - i);
-    if (!runs) return end;  // A backslash took one of its backticks.
+    if (!runs) return end; // A backslash took one of its backticks.
     while (runs.next < runs.at.length && runs.at[runs.next] < end) ++runs.next;
-    if (runs.next === runs.at.length) return end;  // Nothing closes it: plain backticks.
+    if (runs.next === runs.at.length) return end; // Nothing closes it: plain backticks.
     const close = runs.at[runs.next];
     let [from, to] = [end, close];
-    if (this.text[from] === " " && this.text[to - 1] === " " && to - from > 2) [from, to] = [from + 1, to - 1];
+    if (this.text[from] === " " && this.text[to - 1] === " " && to - from > 2)
+      [from, to] = [from + 1, to - 1];
     this.flush(i);
     this.pieces.push({ kind: "code", from, to });
     this.plain = close + (end - i);

@@ -4,7 +4,7 @@
 import { t } from "./i18n.js";
 import { errorWords, MessageView } from "./message_view.js";
 
-const NEAR_PX = 80;  // So close to the end, the end is followed.
+const NEAR_PX = 80; // So close to the end, the end is followed.
 
 export class MessageList {
   constructor(actions) {
@@ -13,7 +13,7 @@ export class MessageList {
     this.scroller = document.getElementById("main");
     this.jump = document.getElementById("jump");
     this.announcer = document.getElementById("announce");
-    this.views = new Map();  // Message id to its view.
+    this.views = new Map(); // Message id to its view.
     this.follow = true;
     this.grown = null;
     const { chat } = actions;
@@ -34,7 +34,9 @@ export class MessageList {
     const opened = this.conversation !== chat.conversation.id;
     if (opened) this.views.clear();
     this.conversation = chat.conversation.id;
-    const focused = this.root.contains(document.activeElement) ? document.activeElement.closest("li")?.dataset.id : null;
+    const focused = this.root.contains(document.activeElement)
+      ? document.activeElement.closest("li")?.dataset.id
+      : null;
     const shown = new Map();
     for (const message of chat.path) {
       let view = this.views.get(message.id);
@@ -49,7 +51,8 @@ export class MessageList {
     this.#place([...shown.values()].map((view) => view.root));
     if (added) this.follow = true;
     if (this.follow) this.#toEnd();
-    if (focused && !document.activeElement?.closest("#messages, dialog")) document.getElementById("input").focus();
+    if (focused && !document.activeElement?.closest("#messages, dialog"))
+      document.getElementById("input").focus();
   }
 
   // Makes `nodes` the children with as few moves as may be: a moved node loses the focus.
@@ -74,12 +77,13 @@ export class MessageList {
 
   // At most once per picture.
   #grow(message) {
-    if (this.grown === null) requestAnimationFrame(() => {
-      const view = this.views.get(this.grown?.id);
-      this.grown = null;
-      view?.showText();
-      if (this.follow) this.#toEnd();
-    });
+    if (this.grown === null)
+      requestAnimationFrame(() => {
+        const view = this.views.get(this.grown?.id);
+        this.grown = null;
+        view?.showText();
+        if (this.follow) this.#toEnd();
+      });
     this.grown = message;
   }
 
@@ -97,7 +101,10 @@ export class MessageList {
   #announce(message) {
     if (!this.views.has(message.id)) return;
     const failed = message.state === "error" || message.state === "lost";
-    this.announcer.textContent = failed ? t("answerFailed", { reason: errorWords(message.state, message.error)[0] })
-      : message.state === "stopped" ? t("answerStopped") : t("finished", { text: message.text });
+    this.announcer.textContent = failed
+      ? t("answerFailed", { reason: errorWords(message.state, message.error)[0] })
+      : message.state === "stopped"
+        ? t("answerStopped")
+        : t("finished", { text: message.text });
   }
 }

@@ -9,7 +9,9 @@ import * as tree from "./conversation.js";
 const languageOf = (text) => (/[\u3041-\u30ff]/.test(text) ? "ja" : null);
 
 const number = (value, digits = 0) =>
-  new Intl.NumberFormat(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  new Intl.NumberFormat(language(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(
+    value,
+  );
 
 export class MessageView {
   // `actions`: {chat, settings, tip, confirmRemove, openSettings}.
@@ -19,8 +21,11 @@ export class MessageView {
     this.body = el("div", { class: "body" });
     this.foot = el("div", { class: "foot" });
     const name = t(message.role === "user" ? "you" : "model");
-    this.root = el("li", { class: `message ${message.role}`, "data-id": message.id },
-      el("article", { "aria-label": name }, el("h2", { class: "off-screen" }, name), this.body, this.foot));
+    this.root = el(
+      "li",
+      { class: `message ${message.role}`, "data-id": message.id },
+      el("article", { "aria-label": name }, el("h2", { class: "off-screen" }, name), this.body, this.foot),
+    );
     if (message.role === "assistant") actions.tip.watch(this.body, () => message.track);
     this.update();
   }
@@ -47,7 +52,9 @@ export class MessageView {
     const tracked = this.actions.settings.get("probabilities") && message.track?.entries.length > 0;
     this.body.classList.toggle("coloured", Boolean(tracked) && this.actions.settings.get("colour"));
     renderMarkdown(this.body, message.text, {
-      fresh, leaf: tracked ? (text, place) => message.track.leaf(text, place) : undefined });
+      fresh,
+      leaf: tracked ? (text, place) => message.track.leaf(text, place) : undefined,
+    });
   }
 
   #showFoot() {
@@ -59,7 +66,9 @@ export class MessageView {
     if (message.state === "streaming") return;
     const tools = el("div", { class: "tools" }, this.#branches(busy), ...this.#buttons(busy));
     const facts = this.#facts();
-    this.foot.append(el("div", { class: "tool-row" }, tools, facts ? el("span", { class: "facts" }, facts) : null));
+    this.foot.append(
+      el("div", { class: "tool-row" }, tools, facts ? el("span", { class: "facts" }, facts) : null),
+    );
   }
 
   #buttons(busy) {
@@ -69,9 +78,19 @@ export class MessageView {
     const copy = copyButton(t("copyMessage"), t("copied"), () => message.text);
     const remove = iconButton("trash", t("deleteMessage"), () => this.actions.confirmRemove(message), off);
     if (message.role === "user") return [copy, iconButton("edit", t("edit"), () => this.edit(), off), remove];
-    const tokens = message.track?.entries.length > 0 && this.actions.settings.get("probabilities")
-      ? iconButton("tokens", t("walkTokens"), () => this.body.querySelector("[data-token]")?.focus()) : null;
-    return [copy, iconButton("again", t("regenerate"), () => chat.regenerate(message), { ...off, "data-action": "regenerate" }), tokens, remove];
+    const tokens =
+      message.track?.entries.length > 0 && this.actions.settings.get("probabilities")
+        ? iconButton("tokens", t("walkTokens"), () => this.body.querySelector("[data-token]")?.focus())
+        : null;
+    return [
+      copy,
+      iconButton("again", t("regenerate"), () => chat.regenerate(message), {
+        ...off,
+        "data-action": "regenerate",
+      }),
+      tokens,
+      remove,
+    ];
   }
 
   // Which of several versions this is, and the way to the others.
@@ -80,12 +99,20 @@ export class MessageView {
     const all = tree.siblings(chat.conversation, this.message);
     if (all.length < 2) return null;
     const at = all.indexOf(this.message);
-    const go = (name, label, to) => iconButton(name, label, () => chat.select(all[to]),
-      busy || to < 0 || to >= all.length ? { disabled: true } : {});
-    return el("span", { class: "branches", role: "group", "aria-label": t("versions") },
+    const go = (name, label, to) =>
+      iconButton(
+        name,
+        label,
+        () => chat.select(all[to]),
+        busy || to < 0 || to >= all.length ? { disabled: true } : {},
+      );
+    return el(
+      "span",
+      { class: "branches", role: "group", "aria-label": t("versions") },
       go("left", t("previousVersion"), at - 1),
       el("span", { class: "branch-count" }, `${at + 1} / ${all.length}`),
-      go("right", t("nextVersion"), at + 1));
+      go("right", t("nextVersion"), at + 1),
+    );
   }
 
   #facts() {
@@ -103,14 +130,27 @@ export class MessageView {
     const { state, error } = this.message;
     if (state !== "lost" && state !== "error") return null;
     const [heading, advice] = errorWords(state, error);
-    const again = el("button", { type: "button", class: "button small", onclick: () => this.actions.chat.regenerate(this.message) }, t("tryAgain"));
-    const key = error?.status === 401
-      ? el("button", { type: "button", class: "button small", onclick: this.actions.openSettings }, t("settings")) : null;
-    return el("div", { class: "error" },
+    const again = el(
+      "button",
+      { type: "button", class: "button small", onclick: () => this.actions.chat.regenerate(this.message) },
+      t("tryAgain"),
+    );
+    const key =
+      error?.status === 401
+        ? el(
+            "button",
+            { type: "button", class: "button small", onclick: this.actions.openSettings },
+            t("settings"),
+          )
+        : null;
+    return el(
+      "div",
+      { class: "error" },
       el("p", { class: "error-head" }, heading),
       error?.sentence ? el("p", { class: "error-sentence", lang: "en" }, error.sentence) : null,
       advice ? el("p", {}, advice) : null,
-      el("p", { class: "error-buttons" }, again, key));
+      el("p", { class: "error-buttons" }, again, key),
+    );
   }
 
   // The text as a field; Esc leaves it as it was.
@@ -141,10 +181,15 @@ export class MessageView {
       }
     });
     this.body.replaceChildren(area);
-    this.foot.replaceChildren(el("div", { class: "edit-buttons" },
-      el("span", { class: "hint" }, t("editHint")),
-      el("button", { type: "button", class: "button small", onclick: close }, t("cancel")),
-      el("button", { type: "button", class: "button small primary", onclick: send }, t("send"))));
+    this.foot.replaceChildren(
+      el(
+        "div",
+        { class: "edit-buttons" },
+        el("span", { class: "hint" }, t("editHint")),
+        el("button", { type: "button", class: "button small", onclick: close }, t("cancel")),
+        el("button", { type: "button", class: "button small primary", onclick: send }, t("send")),
+      ),
+    );
     area.focus();
     area.setSelectionRange(area.value.length, area.value.length);
   }
@@ -156,7 +201,14 @@ export function errorWords(state, error) {
   if (error?.kind === "network") return [t("errorNetwork"), t("errorNetworkAdvice")];
   if (error?.kind === "stream") return [t("errorStream"), null];
   if (error?.code === "context_length_exceeded") return [t("errorContext"), t("errorContextAdvice")];
-  const words = { 401: "errorKey", 403: "errorForbidden", 404: "errorNotFound", 413: "errorTooLarge", 429: "errorBusy", 503: "errorUnavailable" };
+  const words = {
+    401: "errorKey",
+    403: "errorForbidden",
+    404: "errorNotFound",
+    413: "errorTooLarge",
+    429: "errorBusy",
+    503: "errorUnavailable",
+  };
   const key = words[error?.status] ?? (error?.status >= 500 ? "errorServer" : "errorRequest");
   return [t(key), error?.status === 401 ? t("errorKeyAdvice") : null];
 }

@@ -82,9 +82,27 @@ export class Sidebar {
 
   #row(id, title, current, busy) {
     const { chat, more } = this.actions;
-    const open = el("button", { type: "button", class: "conversation", "data-key": id, "aria-current": current ? "true" : null,
-      title, onclick: () => { chat.open(id); this.close(); } }, el("span", { class: "conversation-title" }, title), busy ? el("span", { class: "busy", "aria-label": t("answering"), role: "img" }) : null);
-    return el("li", { class: current ? "current" : null }, open,
-      iconButton("dots", t("more", { title }), () => more(id, title), { "data-key": `${id}-more` }));
+    const open = el(
+      "button",
+      {
+        type: "button",
+        class: "conversation",
+        "data-key": id,
+        "aria-current": current ? "true" : null,
+        title,
+        onclick: () => {
+          chat.open(id);
+          this.close();
+        },
+      },
+      el("span", { class: "conversation-title" }, title),
+      busy ? el("span", { class: "busy", "aria-label": t("answering"), role: "img" }) : null,
+    );
+    return el(
+      "li",
+      { class: current ? "current" : null },
+      open,
+      iconButton("dots", t("more", { title }), () => more(id, title), { "data-key": `${id}-more` }),
+    );
   }
 }

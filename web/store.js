@@ -8,11 +8,21 @@ const PREFIX = "tern/chat/";
 // Stands in where the browser refuses storage (blocked, or a sandboxed frame).
 class Memory {
   #entries = new Map();
-  get length() { return this.#entries.size; }
-  key(index) { return [...this.#entries.keys()][index] ?? null; }
-  getItem(key) { return this.#entries.get(key) ?? null; }
-  setItem(key, text) { this.#entries.set(key, text); }
-  removeItem(key) { this.#entries.delete(key); }
+  get length() {
+    return this.#entries.size;
+  }
+  key(index) {
+    return [...this.#entries.keys()][index] ?? null;
+  }
+  getItem(key) {
+    return this.#entries.get(key) ?? null;
+  }
+  setItem(key, text) {
+    this.#entries.set(key, text);
+  }
+  removeItem(key) {
+    this.#entries.delete(key);
+  }
 }
 
 export function openStorage() {

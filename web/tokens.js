@@ -5,10 +5,10 @@ import { language, t } from "./i18n.js";
 
 // The tokens of one answer, laid over its text. Kept in memory only.
 export class TokenTrack {
-  entries = [];  // {text, from, to, logprob, top: [{token, logprob}], parts}, rising in `from`.
+  entries = []; // {text, from, to, logprob, top: [{token, logprob}], parts}, rising in `from`.
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #encoder = new TextEncoder();
-  #pending = null;  // Tokens whose bytes do not make a whole character yet.
+  #pending = null; // Tokens whose bytes do not make a whole character yet.
   #end = 0;
   #checked = 0;
   #broken = false;
@@ -31,7 +31,14 @@ export class TokenTrack {
     }
     this.#pending = null;
     if (text === "") return;
-    this.entries.push({ text, from: this.#end, to: this.#end + text.length, logprob: sum, parts, top: parts === 1 && Array.isArray(top) ? top : [] });
+    this.entries.push({
+      text,
+      from: this.#end,
+      to: this.#end + text.length,
+      logprob: sum,
+      parts,
+      top: parts === 1 && Array.isArray(top) ? top : [],
+    });
     this.#end += text.length;
   }
 
@@ -40,8 +47,10 @@ export class TokenTrack {
   #check(text) {
     for (; this.#checked < this.entries.length; ++this.#checked) {
       const entry = this.entries[this.#checked];
-      if (this.#checked === 0 && entry.text[0] === " " && text.length > 0 && text[0] !== " ") this.#shift(entry);
-      if (entry.to > text.length && text.slice(entry.from) === entry.text.slice(0, text.length - entry.from)) return;
+      if (this.#checked === 0 && entry.text[0] === " " && text.length > 0 && text[0] !== " ")
+        this.#shift(entry);
+      if (entry.to > text.length && text.slice(entry.from) === entry.text.slice(0, text.length - entry.from))
+        return;
       if (text.slice(entry.from, entry.to) === entry.text) continue;
       this.entries.length = this.#checked;
       this.#broken = true;
@@ -77,8 +86,13 @@ export class TokenTrack {
     for (let i = this.#first(place); i < this.entries.length && at < end; ++i) {
       const { to, logprob } = this.entries[i];
       const until = Math.min(to, end);
-      nodes.append(el("span", { class: `token share-${level(logprob)}`, "data-token": i, tabindex: "-1" },
-        text.slice(at - place, until - place)));
+      nodes.append(
+        el(
+          "span",
+          { class: `token share-${level(logprob)}`, "data-token": i, tabindex: "-1" },
+          text.slice(at - place, until - place),
+        ),
+      );
       at = until;
     }
     if (at < end) nodes.append(text.slice(at - place));
@@ -94,12 +108,25 @@ function level(logprob) {
 
 export function percent(share) {
   const digits = share >= 0.9995 || share < 0.00005 ? 0 : share >= 0.1 ? 1 : 2;
-  const text = new Intl.NumberFormat(language(), { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(share);
-  return share > 0 && share < 0.00005 ? `< ${new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: 2 }).format(0.0001)}` : text;
+  const text = new Intl.NumberFormat(language(), {
+    style: "percent",
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(share);
+  return share > 0 && share < 0.00005
+    ? `< ${new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: 2 }).format(0.0001)}`
+    : text;
 }
 
 // White space that would not be seen.
-const visible = (text) => (text === "" ? "∅" : text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/^ | $/g, "␣").replace(/^ +$/, (all) => "␣".repeat(all.length)));
+const visible = (text) =>
+  text === ""
+    ? "∅"
+    : text
+        .replaceAll("\n", "↵")
+        .replaceAll("\t", "⇥")
+        .replace(/^ | $/g, "␣")
+        .replace(/^ +$/, (all) => "␣".repeat(all.length));
 
 // One box for the whole page: hover, focus or touch of a token fills it.
 export class TokenTip {
@@ -149,17 +176,31 @@ export class TokenTip {
     this.hide();
     this.anchor = span;
     span.setAttribute("aria-describedby", this.box.id);
-    const chosen = el("p", { class: "tip-head" }, el("span", { class: "tip-token" }, visible(entry.text)),
-      el("span", { class: "tip-share" }, percent(Math.exp(entry.logprob))));
+    const chosen = el(
+      "p",
+      { class: "tip-head" },
+      el("span", { class: "tip-token" }, visible(entry.text)),
+      el("span", { class: "tip-share" }, percent(Math.exp(entry.logprob))),
+    );
     const rows = entry.top.map(({ token, logprob }) => {
       const share = Math.exp(logprob);
       const bar = el("span", { class: "tip-bar" });
       bar.style.setProperty("--share", String(share));
-      return el("tr", { class: token === entry.text ? "chosen" : null },
-        el("td", { class: "tip-token" }, visible(token)), el("td", {}, bar), el("td", { class: "tip-share" }, percent(share)));
+      return el(
+        "tr",
+        { class: token === entry.text ? "chosen" : null },
+        el("td", { class: "tip-token" }, visible(token)),
+        el("td", {}, bar),
+        el("td", { class: "tip-share" }, percent(share)),
+      );
     });
-    const note = entry.parts > 1 ? el("p", { class: "tip-note" }, t("tokenParts", { count: entry.parts })) : null;
-    this.box.replaceChildren(chosen, ...(note ? [note] : []), ...(rows.length > 0 ? [el("table", { "aria-label": t("alternatives") }, el("tbody", {}, rows))] : []));
+    const note =
+      entry.parts > 1 ? el("p", { class: "tip-note" }, t("tokenParts", { count: entry.parts })) : null;
+    this.box.replaceChildren(
+      chosen,
+      ...(note ? [note] : []),
+      ...(rows.length > 0 ? [el("table", { "aria-label": t("alternatives") }, el("tbody", {}, rows))] : []),
+    );
     this.box.hidden = false;
     this.#place(span);
   }
@@ -170,7 +211,8 @@ export class TokenTip {
     const { width, height } = this.box.getBoundingClientRect();
     const left = Math.max(8, Math.min(at.left, document.documentElement.clientWidth - width - 8));
     const below = at.bottom + 6;
-    const top = below + height > window.innerHeight - 8 && at.top - height - 6 > 0 ? at.top - height - 6 : below;
+    const top =
+      below + height > window.innerHeight - 8 && at.top - height - 6 > 0 ? at.top - height - 6 : below;
     this.box.style.left = `${left}px`;
     this.box.style.top = `${top}px`;
   }

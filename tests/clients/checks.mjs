@@ -37,7 +37,12 @@ export class Checks {
       console.log(`ok      ${what} (${Math.round(performance.now() - started)} ms)`);
     } catch (error) {
       this.failed.push(what);
-      console.log(`FAILED  ${what}\n        ${String(error.stack ?? error).split("\n").slice(0, 12).join("\n        ")}`);
+      console.log(
+        `FAILED  ${what}\n        ${String(error.stack ?? error)
+          .split("\n")
+          .slice(0, 12)
+          .join("\n        ")}`,
+      );
     }
   }
 
@@ -47,7 +52,9 @@ export class Checks {
 
   finish() {
     const seconds = ((performance.now() - this.started) / 1000).toFixed(1);
-    console.log(`${this.name}: ${this.count - this.failed.length} of ${this.count} checks passed in ${seconds} s`);
+    console.log(
+      `${this.name}: ${this.count - this.failed.length} of ${this.count} checks passed in ${seconds} s`,
+    );
     process.exitCode = this.failed.length > 0 || this.count === 0 ? 1 : 0;
   }
 }
@@ -62,7 +69,9 @@ export function useKey(key) {
 // What hangs is a failure, not a test that never ends.
 async function within(promise, ms) {
   let timer;
-  const late = new Promise((_, reject) => { timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms); });
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done within ${ms} ms`)), ms);
+  });
   try {
     return await Promise.race([promise, late]);
   } finally {

@@ -2,13 +2,60 @@
 // sense, like a tiny real one, but it is deterministic and has probabilities, seeds and biases.
 
 const WORDS = [
-  " the", " a", " bird", " tern", " sea", " flew", " over", " and", " then", " saw", " small", " white", " wave", " sang",
-  " of", " in", " to", ",", ".", "\n", "Once", " upon", " time", " wind", " light", " day", " night", " was", " is", " it",
-  "海", "鳥", "は", "の", "を", "が", "に", "と", "空", "白い", "小さな", "飛ぶ", "見た", "。", "、", "です", "ました", "🐦", "🌊", "é",
+  " the",
+  " a",
+  " bird",
+  " tern",
+  " sea",
+  " flew",
+  " over",
+  " and",
+  " then",
+  " saw",
+  " small",
+  " white",
+  " wave",
+  " sang",
+  " of",
+  " in",
+  " to",
+  ",",
+  ".",
+  "\n",
+  "Once",
+  " upon",
+  " time",
+  " wind",
+  " light",
+  " day",
+  " night",
+  " was",
+  " is",
+  " it",
+  "海",
+  "鳥",
+  "は",
+  "の",
+  "を",
+  "が",
+  "に",
+  "と",
+  "空",
+  "白い",
+  "小さな",
+  "飛ぶ",
+  "見た",
+  "。",
+  "、",
+  "です",
+  "ました",
+  "🐦",
+  "🌊",
+  "é",
 ];
-const FIRST = 10;          // The id of WORDS[0]; below are the special tokens.
+const FIRST = 10; // The id of WORDS[0]; below are the special tokens.
 const END = 2;
-const CHARACTER = 1000;    // Any other character is this plus its code point.
+const CHARACTER = 1000; // Any other character is this plus its code point.
 const VOCABULARY = CHARACTER + 0x110000;
 
 const byText = new Map(WORDS.map((word, index) => [word, FIRST + index]));
@@ -61,7 +108,10 @@ export function distribution(ids, { bias = {}, also = null } = {}) {
   for (const id of [also, ...Object.keys(bias).map(Number)]) {
     if (id !== null && !candidates.includes(id)) candidates.push(id);
   }
-  const scores = candidates.map((id) => ({ id, score: 5 * hash(id, ...last) - (id < CHARACTER ? 0 : 4) + (bias[id] ?? 0) }));
+  const scores = candidates.map((id) => ({
+    id,
+    score: 5 * hash(id, ...last) - (id < CHARACTER ? 0 : 4) + (bias[id] ?? 0),
+  }));
   const top = Math.max(...scores.map(({ score }) => score));
   const sum = Math.log(scores.reduce((all, { score }) => all + Math.exp(score - top), 0)) + top;
   return scores.map(({ id, score }) => ({ id, logprob: score - sum })).sort((a, b) => b.logprob - a.logprob);
@@ -91,13 +141,19 @@ export function valueOf(schema, random) {
   if (schema.enum) return schema.enum[Math.floor(random() * schema.enum.length)];
   switch (schema.type) {
     case "object":
-      return Object.fromEntries(Object.entries(schema.properties ?? {}).map(([name, inner]) => [name, valueOf(inner, random)]));
+      return Object.fromEntries(
+        Object.entries(schema.properties ?? {}).map(([name, inner]) => [name, valueOf(inner, random)]),
+      );
     case "array": {
       const [low, high] = [schema.minItems ?? 0, schema.maxItems ?? 3];
-      return Array.from({ length: low + Math.floor(random() * (high - low + 1)) }, () => valueOf(schema.items, random));
+      return Array.from({ length: low + Math.floor(random() * (high - low + 1)) }, () =>
+        valueOf(schema.items, random),
+      );
     }
     case "integer":
-      return (schema.minimum ?? 0) + Math.floor(random() * ((schema.maximum ?? 99) - (schema.minimum ?? 0) + 1));
+      return (
+        (schema.minimum ?? 0) + Math.floor(random() * ((schema.maximum ?? 99) - (schema.minimum ?? 0) + 1))
+      );
     case "number":
       return Math.round(random() * 1000) / 10;
     case "boolean":
@@ -109,7 +165,9 @@ export function valueOf(schema, random) {
 
 // A vector of length 1 that depends on the tokens alone.
 export function embed(ids) {
-  const raw = Array.from({ length: 32 }, (_, i) => ids.reduce((sum, id, at) => sum + hash(id, at, i) - 0.5, 0.01 * hash(i)));
+  const raw = Array.from({ length: 32 }, (_, i) =>
+    ids.reduce((sum, id, at) => sum + hash(id, at, i) - 0.5, 0.01 * hash(i)),
+  );
   const length = Math.hypot(...raw);
   return raw.map((x) => Math.fround(x / length));
 }

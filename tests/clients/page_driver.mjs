@@ -3,25 +3,45 @@
 import { readFile } from "node:fs/promises";
 import { chromium } from "playwright-core";
 
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync"];
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
 
 export async function startBrowser() {
-  return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS, headless: true });
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: FLAGS,
+    headless: true,
+  });
 }
 
 export class Driver {
-  faults = [];    // Console errors, page errors, violations of the policy, requests elsewhere.
+  faults = []; // Console errors, page errors, violations of the policy, requests elsewhere.
   allowed = null; // A pattern of console errors that a check brings about.
 
   static async open(browser, url, options = {}) {
     const driver = new Driver();
     driver.url = url;
-    driver.context = await browser.newContext({ viewport: { width: 1200, height: 800 }, locale: "en-GB", colorScheme: "light",
-      reducedMotion: "reduce", acceptDownloads: true, ...options });
+    driver.context = await browser.newContext({
+      viewport: { width: 1200, height: 800 },
+      locale: "en-GB",
+      colorScheme: "light",
+      reducedMotion: "reduce",
+      acceptDownloads: true,
+      ...options,
+    });
     await driver.context.addInitScript(() => {
       window.violations = [];
-      document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+      document.addEventListener("securitypolicyviolation", (event) =>
+        window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`),
+      );
     });
     driver.page = await driver.context.newPage();
     driver.page.setDefaultTimeout(10000);
@@ -40,7 +60,8 @@ export class Driver {
       faults.push(`console: ${message.text()}`);
     });
     page.on("request", (request) => {
-      if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== this.url) faults.push(`a request to ${request.url()}`);
+      if (!/^(data|blob):/.test(request.url()) && new URL(request.url()).origin !== this.url)
+        faults.push(`a request to ${request.url()}`);
     });
   }
 
@@ -94,14 +115,20 @@ export class Driver {
 
   // What is stored, latest conversation first.
   async stored() {
-    const texts = await this.page.evaluate(() => Object.keys(localStorage).filter((key) => key.startsWith("tern/chat/")).map((key) => localStorage.getItem(key)));
-    return texts.flatMap((text) => {
-      try {
-        return [JSON.parse(text)];
-      } catch {
-        return [];
-      }
-    }).sort((a, b) => b.updated - a.updated);
+    const texts = await this.page.evaluate(() =>
+      Object.keys(localStorage)
+        .filter((key) => key.startsWith("tern/chat/"))
+        .map((key) => localStorage.getItem(key)),
+    );
+    return texts
+      .flatMap((text) => {
+        try {
+          return [JSON.parse(text)];
+        } catch {
+          return [];
+        }
+      })
+      .sort((a, b) => b.updated - a.updated);
   }
 
   // The messages that are shown of the conversation used last, as they are stored.

@@ -7,14 +7,20 @@ const LANGUAGES = [
   { name: "en", locale: "en-GB", prompt: "Once upon a time there was a small bird who" },
   { name: "ja", locale: "ja-JP", prompt: "白い鳥が海の上を" },
 ];
-const WINDOWS = [{ name: "wide", width: 1200, height: 760 }, { name: "narrow", width: 360, height: 740 }];
+const WINDOWS = [
+  { name: "wide", width: 1200, height: 760 },
+  { name: "narrow", width: 360, height: 740 },
+];
 
 export async function takeScreenshots(browser, proxy, folder) {
   for (const { name: language, locale, prompt } of LANGUAGES) {
     for (const colorScheme of ["light", "dark"]) {
       for (const { name, ...viewport } of WINDOWS) {
         const driver = await Driver.open(browser, proxy.url, { viewport, locale, colorScheme });
-        const shoot = (what) => driver.page.screenshot({ path: join(folder, `page-${what}-${language}-${colorScheme}-${name}.png`) });
+        const shoot = (what) =>
+          driver.page.screenshot({
+            path: join(folder, `page-${what}-${language}-${colorScheme}-${name}.png`),
+          });
         await driver.set({ max_tokens: 90, seed: 1 });
         await driver.say(prompt);
         await shoot("chat");

@@ -50,9 +50,15 @@ async function basics() {
     assert.equal(user.text, "Once upon a time");
     assert.equal(answer.text, await apiAnswer([{ role: "user", content: "Once upon a time" }]));
     const { max_tokens, temperature, stream, top_p } = proxy.bodies.at(-1);
-    assert.deepEqual({ max_tokens, temperature, stream, top_p }, { ...SHORT, stream: true, top_p: undefined });
+    assert.deepEqual(
+      { max_tokens, temperature, stream, top_p },
+      { ...SHORT, stream: true, top_p: undefined },
+    );
     assert.match(await driver.page.locator("#speed").textContent(), /\d tokens\/s/);
-    assert.match(await driver.page.locator("#context-text").textContent(), new RegExp(`/ ${props.context.toLocaleString("en")}$`));
+    assert.match(
+      await driver.page.locator("#context-text").textContent(),
+      new RegExp(`/ ${props.context.toLocaleString("en")}$`),
+    );
     assert.match(await driver.page.locator("#announce").textContent(), /^Answer: /);
   });
   await checks.check("a chat in Japanese, by an input method whose Enter does not send", async () => {
@@ -78,10 +84,26 @@ async function compose(text) {
   await driver.input.focus();
   await session.send("Input.imeSetComposition", { text: "しろい", selectionStart: 3, selectionEnd: 3 });
   await driver.page.evaluate(() => {
-    document.getElementById("input").addEventListener("keydown", (event) => { window.composed = event.isComposing || event.keyCode === 229; }, { once: true });
+    document.getElementById("input").addEventListener(
+      "keydown",
+      (event) => {
+        window.composed = event.isComposing || event.keyCode === 229;
+      },
+      { once: true },
+    );
   });
-  await session.send("Input.dispatchKeyEvent", { type: "keyDown", key: "Enter", code: "Enter", windowsVirtualKeyCode: 229 });
-  await session.send("Input.dispatchKeyEvent", { type: "keyUp", key: "Enter", code: "Enter", windowsVirtualKeyCode: 229 });
+  await session.send("Input.dispatchKeyEvent", {
+    type: "keyDown",
+    key: "Enter",
+    code: "Enter",
+    windowsVirtualKeyCode: 229,
+  });
+  await session.send("Input.dispatchKeyEvent", {
+    type: "keyUp",
+    key: "Enter",
+    code: "Enter",
+    windowsVirtualKeyCode: 229,
+  });
   assert.equal(await driver.page.evaluate(() => window.composed), true, "the browser did not compose");
   await session.send("Input.imeSetComposition", { text: "", selectionStart: 0, selectionEnd: 0 });
   await session.send("Input.insertText", { text });
@@ -130,10 +152,13 @@ async function branches() {
     const before = await driver.path();
     await driver.reload();
     await driver.page.locator(".conversation").first().click();
-    assert.deepEqual((await driver.path()), before);
+    assert.deepEqual(await driver.path(), before);
     assert.equal(await driver.page.locator("li.message.user .body").textContent(), "Then the sea");
     await driver.say("and");
-    assert.deepEqual(proxy.bodies.at(-1).messages.map(({ role }) => role), ["user", "assistant", "user"]);
+    assert.deepEqual(
+      proxy.bodies.at(-1).messages.map(({ role }) => role),
+      ["user", "assistant", "user"],
+    );
   });
   await checks.check("deleting asks, then removes the message and what follows", async () => {
     const remove = driver.page.locator("li.message.user").last().getByRole("button", { name: "Delete" });
@@ -172,19 +197,30 @@ async function safety() {
     assert.equal(await driver.page.evaluate(() => window.hacked), undefined);
   });
   await checks.check("Markdown becomes the nodes that it should", async () => {
-    const found = await driver.page.evaluate(async ({ cases, shapes }) => {
-      const { renderMarkdown } = await import("./markdown.js");
-      const render = (source) => {
-        const box = document.createElement("div");
-        for (let i = 1; i < source.length; ++i) renderMarkdown(box, source.slice(0, i));  // As it is streamed.
-        renderMarkdown(box, source);
-        return box;
-      };
-      return { html: cases.map(([source]) => render(source).innerHTML), shapes: shapes.map(([source, wanted]) => {
-        const box = render(source);
-        return Object.fromEntries(Object.keys(wanted).map((selector) => [selector, [...box.querySelectorAll(selector)].map((node) => node.textContent)]));
-      }) };
-    }, { cases: CASES, shapes: SHAPES });
+    const found = await driver.page.evaluate(
+      async ({ cases, shapes }) => {
+        const { renderMarkdown } = await import("./markdown.js");
+        const render = (source) => {
+          const box = document.createElement("div");
+          for (let i = 1; i < source.length; ++i) renderMarkdown(box, source.slice(0, i)); // As it is streamed.
+          renderMarkdown(box, source);
+          return box;
+        };
+        return {
+          html: cases.map(([source]) => render(source).innerHTML),
+          shapes: shapes.map(([source, wanted]) => {
+            const box = render(source);
+            return Object.fromEntries(
+              Object.keys(wanted).map((selector) => [
+                selector,
+                [...box.querySelectorAll(selector)].map((node) => node.textContent),
+              ]),
+            );
+          }),
+        };
+      },
+      { cases: CASES, shapes: SHAPES },
+    );
     CASES.forEach(([source, html], index) => assert.equal(found.html[index], html, source));
     SHAPES.forEach(([source, wanted], index) => assert.deepEqual(found.shapes[index], wanted, source));
   });
@@ -201,9 +237,10 @@ async function safety() {
       };
       const found = [];
       for (const piece of pieces) {
-        time(piece, 2000);
-        const [small, large] = [time(piece, 20000), time(piece, 80000)];
-        if (large > 250 && large > 8 * small) found.push([piece, small, large]);
+        // The best of three: a busy machine is no slow algorithm. Eight times the text; a square is 64.
+        const best = (length) => Math.min(...[1, 2, 3].map(() => time(piece, length)));
+        const [small, large] = [best(10000), best(80000)];
+        if (large > 150 && large > 24 * small) found.push([piece, small, large]);
       }
       return found;
     }, HOSTILE);
@@ -212,20 +249,30 @@ async function safety() {
   await checks.check("broken stored data does no harm and is left alone", async () => {
     const count = await driver.page.locator(".conversation").count();
     await driver.page.evaluate(() => {
-      localStorage.setItem("tern/chat/broken", "{\"format\":1,\"id\":");
-      localStorage.setItem("tern/chat/later", "{\"format\":99,\"id\":\"later\",\"messages\":[]}");
+      localStorage.setItem("tern/chat/broken", '{"format":1,"id":');
+      localStorage.setItem("tern/chat/later", '{"format":99,"id":"later","messages":[]}');
       localStorage.setItem("tern/settings", "[1, 2");
     });
     await driver.reload();
     assert.equal(await driver.page.locator(".conversation").count(), count);
     assert.match(await driver.page.locator("#sidebar-note").textContent(), /^2 stored conversations/);
-    assert.equal(await driver.page.evaluate(() => localStorage.getItem("tern/chat/later")), "{\"format\":99,\"id\":\"later\",\"messages\":[]}");
-    await driver.page.evaluate(() => { localStorage.removeItem("tern/chat/broken"); localStorage.removeItem("tern/chat/later"); });
+    assert.equal(
+      await driver.page.evaluate(() => localStorage.getItem("tern/chat/later")),
+      '{"format":99,"id":"later","messages":[]}',
+    );
+    await driver.page.evaluate(() => {
+      localStorage.removeItem("tern/chat/broken");
+      localStorage.removeItem("tern/chat/later");
+    });
     await driver.reload();
     await driver.set(SHORT);
   });
   await checks.check("a full storage is said, and the chat goes on", async () => {
-    await driver.page.evaluate(() => { Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); }; });
+    await driver.page.evaluate(() => {
+      Storage.prototype.setItem = () => {
+        throw new DOMException("full", "QuotaExceededError");
+      };
+    });
     await driver.say("Once");
     assert.match(await driver.page.locator("#notice").textContent(), /storage is full/);
     assert.equal(await driver.answers.count(), 1);
@@ -251,8 +298,10 @@ async function errors() {
     assert.equal(await driver.page.locator(".error").count(), 0);
   });
   for (const [status, sentence, words] of [
-    [429, "queue: 256 requests are waiting", /too much to do/], [400, "max_tokens: \"ten\" found", /refused the request/],
-    [401, "the API key is wrong", /wants an API key/], [500, "out of memory", /server failed/],
+    [429, "queue: 256 requests are waiting", /too much to do/],
+    [400, 'max_tokens: "ten" found', /refused the request/],
+    [401, "the API key is wrong", /wants an API key/],
+    [500, "out of memory", /server failed/],
   ]) {
     await checks.check(`an error ${status} is said in plain words with the server's sentence`, async () => {
       await driver.fresh();
@@ -275,39 +324,58 @@ async function views() {
     assert.equal(await rows.count(), props.model.ternary_layers?.length ?? 0);
     if (props.model.ternary_layers?.length > 0) {
       const shares = props.model.ternary_layers[0];
-      const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
-      assert.deepEqual(await rows.first().locator("td.figure").allTextContents(), ["-1", "0", "+1"].map((digit) => percent.format(shares[digit])));
+      const percent = new Intl.NumberFormat("en", {
+        style: "percent",
+        minimumFractionDigits: 1,
+        maximumFractionDigits: 1,
+      });
+      assert.deepEqual(
+        await rows.first().locator("td.figure").allTextContents(),
+        ["-1", "0", "+1"].map((digit) => percent.format(shares[digit])),
+      );
       assert.equal(await rows.first().locator("rect").count(), 3);
     }
     await driver.page.keyboard.press("Escape");
     await dialog.waitFor({ state: "hidden" });
     assert.equal(await driver.focusedId(), "open-model");
   });
-  await checks.check("a token under the pointer or with the focus shows its probability and alternatives", async () => {
-    await driver.fresh();
-    await driver.set({ colour: true });
-    await driver.say("Once upon a time");
-    const request = proxy.bodies.at(-1);
-    assert.deepEqual([request.logprobs, request.top_logprobs], [true, 5]);
-    const tokens = driver.answers.last().locator("[data-token]");
-    assert.ok(await tokens.count() > 3);
-    assert.equal((await tokens.allTextContents()).join("").replace(/\s/g, ""), (await driver.path())[1].text.replace(/\s/g, ""));
-    await tokens.nth(1).hover();
-    const tip = driver.page.locator("#token-tip");
-    assert.match(await tip.textContent(), /\d%/);
-    assert.equal(await tip.locator("tr").count(), 5);
-    await driver.page.mouse.move(5, 5);
-    await tip.waitFor({ state: "hidden" });
-    await driver.answers.last().getByRole("button", { name: /Walk through/ }).press("Enter");
-    await tip.waitFor();
-    await driver.page.keyboard.press("ArrowRight");
-    assert.equal(await driver.page.evaluate(() => document.activeElement.dataset.token), "1");
-    assert.equal(await driver.page.evaluate(() => document.activeElement.getAttribute("aria-describedby")), "token-tip");
-    await driver.page.keyboard.press("Escape");
-    await tip.waitFor({ state: "hidden" });
-    await driver.set({ colour: false });
-    assert.equal(await driver.page.locator(".coloured").count(), 0);
-  });
+  await checks.check(
+    "a token under the pointer or with the focus shows its probability and alternatives",
+    async () => {
+      await driver.fresh();
+      await driver.set({ colour: true });
+      await driver.say("Once upon a time");
+      const request = proxy.bodies.at(-1);
+      assert.deepEqual([request.logprobs, request.top_logprobs], [true, 5]);
+      const tokens = driver.answers.last().locator("[data-token]");
+      assert.ok((await tokens.count()) > 3);
+      assert.equal(
+        (await tokens.allTextContents()).join("").replace(/\s/g, ""),
+        (await driver.path())[1].text.replace(/\s/g, ""),
+      );
+      await tokens.nth(1).hover();
+      const tip = driver.page.locator("#token-tip");
+      assert.match(await tip.textContent(), /\d%/);
+      assert.equal(await tip.locator("tr").count(), 5);
+      await driver.page.mouse.move(5, 5);
+      await tip.waitFor({ state: "hidden" });
+      await driver.answers
+        .last()
+        .getByRole("button", { name: /Walk through/ })
+        .press("Enter");
+      await tip.waitFor();
+      await driver.page.keyboard.press("ArrowRight");
+      assert.equal(await driver.page.evaluate(() => document.activeElement.dataset.token), "1");
+      assert.equal(
+        await driver.page.evaluate(() => document.activeElement.getAttribute("aria-describedby")),
+        "token-tip",
+      );
+      await driver.page.keyboard.press("Escape");
+      await tip.waitFor({ state: "hidden" });
+      await driver.set({ colour: false });
+      assert.equal(await driver.page.locator(".coloured").count(), 0);
+    },
+  );
   await checks.check("conversations are renamed, exported and deleted", async () => {
     await driver.page.locator("li.current .icon-button").click();
     await driver.page.locator("#conversation-form input").fill("The sea");
@@ -316,7 +384,10 @@ async function views() {
     await driver.page.locator("li.current .icon-button").click();
     const json = await driver.download(() => driver.page.locator("#export-json").click());
     assert.equal(json.name, "The-sea.json");
-    assert.deepEqual(JSON.parse(json.text).messages.map(({ text }) => text), (await driver.path()).map(({ text }) => text));
+    assert.deepEqual(
+      JSON.parse(json.text).messages.map(({ text }) => text),
+      (await driver.path()).map(({ text }) => text),
+    );
     const markdown = await driver.download(() => driver.page.locator("#export-markdown").click());
     assert.ok(markdown.text.startsWith("# The sea\n\n## You\n\nOnce upon a time\n\n## Model\n\n"));
     const count = (await driver.stored()).length;
@@ -334,9 +405,22 @@ async function reach() {
     const seen = [];
     for (let i = 0; i < 60 && seen.at(-1) !== "skip"; ++i) {
       await keyboard.press("Shift+Tab");
-      seen.push(await driver.page.evaluate(() => document.activeElement.id || document.activeElement.className || document.activeElement.tagName));
+      seen.push(
+        await driver.page.evaluate(
+          () =>
+            document.activeElement.id || document.activeElement.className || document.activeElement.tagName,
+        ),
+      );
     }
-    for (const wanted of ["skip", "new-conversation", "conversation", "open-model", "open-shortcuts", "open-settings"]) assert.ok(seen.includes(wanted), `${wanted} is not reached: ${seen}`);
+    for (const wanted of [
+      "skip",
+      "new-conversation",
+      "conversation",
+      "open-model",
+      "open-shortcuts",
+      "open-settings",
+    ])
+      assert.ok(seen.includes(wanted), `${wanted} is not reached: ${seen}`);
     await keyboard.press("Enter");
     assert.equal(await driver.focusedId(), "input");
     await keyboard.press("Tab");
@@ -349,30 +433,67 @@ async function reach() {
     await keyboard.press("Enter");
     await driver.answered();
     assert.equal((await driver.path())[0].text, "Once\nupon");
-    for (const [keys, id] of [["Alt+Comma", "settings-dialog"], ["Alt+m", "model-dialog"], ["Alt+Slash", "shortcuts-dialog"]]) {
+    for (const [keys, id] of [
+      ["Alt+Comma", "settings-dialog"],
+      ["Alt+m", "model-dialog"],
+      ["Alt+Slash", "shortcuts-dialog"],
+    ]) {
       await keyboard.press(keys);
       await driver.page.locator(`#${id}[open]`).waitFor();
       for (let i = 0; i < 6; ++i) await keyboard.press("Tab");
-      assert.equal(await driver.page.evaluate((id_) => document.getElementById(id_).contains(document.activeElement) || document.activeElement === document.body, id), true, `the focus left ${id}`);
+      assert.equal(
+        await driver.page.evaluate(
+          (id_) =>
+            document.getElementById(id_).contains(document.activeElement) ||
+            document.activeElement === document.body,
+          id,
+        ),
+        true,
+        `the focus left ${id}`,
+      );
       await keyboard.press("Escape");
       await driver.page.locator(`#${id}`).waitFor({ state: "hidden" });
       assert.equal(await driver.focusedId(), "input");
     }
   });
   await checks.check("every control has a name", async () => {
-    const nameless = await driver.page.evaluate(() => [...document.querySelectorAll("button, input, select, textarea, meter, summary")].filter((node) =>
-      !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length > 0)).map((node) => node.outerHTML.slice(0, 100)));
+    const nameless = await driver.page.evaluate(() =>
+      [...document.querySelectorAll("button, input, select, textarea, meter, summary")]
+        .filter(
+          (node) => !(node.getAttribute("aria-label") || node.textContent.trim() || node.labels?.length > 0),
+        )
+        .map((node) => node.outerHTML.slice(0, 100)),
+    );
     assert.deepEqual(nameless, []);
   });
   await checks.check("nothing is wider than a window of 320 pixels", async () => {
-    const small = await Driver.open(browser, proxy.url, { viewport: { width: 320, height: 568 }, locale: "ja-JP" });
-    proxy.say(["# 見出し\n\n", "`" + "x".repeat(80) + "` ", "https://example.org/" + "y".repeat(90), "\n\n| a | b | c |\n|--|--|--|\n| ", "長".repeat(40), " | 2 | 3 |\n\n```\n", "z".repeat(200), "\n```"]);
+    const small = await Driver.open(browser, proxy.url, {
+      viewport: { width: 320, height: 568 },
+      locale: "ja-JP",
+    });
+    proxy.say([
+      "# 見出し\n\n",
+      "`" + "x".repeat(80) + "` ",
+      "https://example.org/" + "y".repeat(90),
+      "\n\n| a | b | c |\n|--|--|--|\n| ",
+      "長".repeat(40),
+      " | 2 | 3 |\n\n```\n",
+      "z".repeat(200),
+      "\n```",
+    ]);
     await small.say("一".repeat(60));
-    const wide = () => small.page.evaluate(() => Math.max(document.documentElement.scrollWidth, document.getElementById("main").scrollWidth, ...[...document.querySelectorAll("dialog[open] .dialog-body")].map((node) => node.scrollWidth)));
-    assert.ok(await wide() <= 320);
+    const wide = () =>
+      small.page.evaluate(() =>
+        Math.max(
+          document.documentElement.scrollWidth,
+          document.getElementById("main").scrollWidth,
+          ...[...document.querySelectorAll("dialog[open] .dialog-body")].map((node) => node.scrollWidth),
+        ),
+      );
+    assert.ok((await wide()) <= 320);
     for (const keys of ["Alt+Comma", "Alt+m", "Alt+Slash"]) {
       await small.page.keyboard.press(keys);
-      assert.ok(await wide() <= 320, keys);
+      assert.ok((await wide()) <= 320, keys);
       await small.page.keyboard.press("Escape");
     }
     await small.page.locator("#open-sidebar").click();
@@ -397,9 +518,10 @@ async function reach() {
 
 try {
   for (const part of [basics, branches, safety, errors, views, reach]) await part();
-  if (flags.screenshots) await checks.check("screenshots", () => takeScreenshots(browser, proxy, flags.screenshots));
+  if (flags.screenshots)
+    await checks.check("screenshots", () => takeScreenshots(browser, proxy, flags.screenshots));
   await checks.check("no console error, page error, policy violation or foreign request", async () => {
-    assert.deepEqual([...driver.faults, ...await driver.violations()], []);
+    assert.deepEqual([...driver.faults, ...(await driver.violations())], []);
     assert.ok(proxy.requests.length > 20);
   });
 } finally {

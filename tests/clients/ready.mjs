@@ -26,7 +26,9 @@ async function address() {
 let url = null;
 while (!(url = await address())) {
   if (!lives() || Date.now() > until) {
-    console.error(lives() ? "the server was not ready within a minute" : "the server ended before it was ready");
+    console.error(
+      lives() ? "the server was not ready within a minute" : "the server ended before it was ready",
+    );
     process.exit(1);
   }
   await new Promise((resolve) => setTimeout(resolve, 20));

@@ -4,8 +4,8 @@
 import { createServer, request as ask } from "node:http";
 
 export class ScriptProxy {
-  requests = [];  // "METHOD /path" of all.
-  bodies = [];    // Of all chat completions, parsed.
+  requests = []; // "METHOD /path" of all.
+  bodies = []; // Of all chat completions, parsed.
   #rule = null;
 
   static async start(target) {
@@ -26,7 +26,9 @@ export class ScriptProxy {
   // the connection. `left` is fulfilled once it is closed by either side.
   hold(count) {
     const rule = { kind: "hold", count, response: null };
-    const left = new Promise((resolve) => { rule.leave = resolve; });
+    const left = new Promise((resolve) => {
+      rule.leave = resolve;
+    });
     this.#rule = rule;
     return { left, cut: () => rule.response.destroy() };
   }
@@ -60,14 +62,17 @@ export class ScriptProxy {
 
   #forward(request, response, rule) {
     const { hostname, port } = this.target;
-    const upstream = ask({ hostname, port, method: request.method, path: request.url, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      if (!rule) {
-        answer.pipe(response);
-        return;
-      }
-      limited(answer, response, rule);
-    });
+    const upstream = ask(
+      { hostname, port, method: request.method, path: request.url, headers: request.headers },
+      (answer) => {
+        response.writeHead(answer.statusCode, answer.headers);
+        if (!rule) {
+          answer.pipe(response);
+          return;
+        }
+        limited(answer, response, rule);
+      },
+    );
     upstream.on("error", () => response.destroy());
     response.on("close", () => {
       upstream.destroy();
@@ -101,16 +106,29 @@ function tokenOf(text, index) {
   const share = [0.97, 0.62, 0.88, 0.31, 0.12, 0.93, 0.74, 0.03][index % 8];
   const other = (token, part) => ({ token, logprob: Math.log((1 - share) * part), bytes: bytesOf(token) });
   const self = { token: text, logprob: Math.log(share), bytes: bytesOf(text) };
-  const top = [self, other(" a", 0.5), other(" its", 0.25), other("\n", 0.1), other(" 空", 0.05)].sort((a, b) => b.logprob - a.logprob);
+  const top = [self, other(" a", 0.5), other(" its", 0.25), other("\n", 0.1), other(" 空", 0.05)].sort(
+    (a, b) => b.logprob - a.logprob,
+  );
   return { ...self, top_logprobs: top };
 }
 
 function speak(response, pieces) {
   response.writeHead(200, { "Content-Type": "text/event-stream" });
-  const send = (choices, more = {}) => response.write(`data: ${JSON.stringify({ id: "x", object: "chat.completion.chunk", created: 1, model: "x", choices, ...more })}\n\n`);
+  const send = (choices, more = {}) =>
+    response.write(
+      `data: ${JSON.stringify({ id: "x", object: "chat.completion.chunk", created: 1, model: "x", choices, ...more })}\n\n`,
+    );
   send([{ index: 0, delta: { role: "assistant", content: "" }, finish_reason: null }]);
-  pieces.forEach((content, index) => send([{ index: 0, delta: { content }, finish_reason: null, logprobs: { content: [tokenOf(content, index)] } }]));
-  send([{ index: 0, delta: {}, finish_reason: "stop" }], { timings: { predicted_per_second: 42.5, predicted_n: pieces.length } });
-  send([], { usage: { prompt_tokens: 23, completion_tokens: pieces.length, total_tokens: 23 + pieces.length } });
+  pieces.forEach((content, index) =>
+    send([
+      { index: 0, delta: { content }, finish_reason: null, logprobs: { content: [tokenOf(content, index)] } },
+    ]),
+  );
+  send([{ index: 0, delta: {}, finish_reason: "stop" }], {
+    timings: { predicted_per_second: 42.5, predicted_n: pieces.length },
+  });
+  send([], {
+    usage: { prompt_tokens: 23, completion_tokens: pieces.length, total_tokens: 23 + pieces.length },
+  });
   response.end("data: [DONE]\n\n");
 }
