@@ -68,11 +68,12 @@ bool is_short_with_equals(std::string_view word) {
 }
 
 // CLI11 knows single-letter short flags only.
-constexpr std::array<std::array<std::string_view, 2>, 4> kSingleDashWords{{
+constexpr std::array<std::array<std::string_view, 2>, 5> kSingleDashWords{{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
     {"-hf", "--hf-repo"},
     {"-npl", "--n-parallel"},
+    {"-sys", "--system-prompt"},
 }};
 
 }  // namespace
