@@ -36,7 +36,7 @@ LEFT, UP, DOWN, CTRL_C, CTRL_D = "\033[D", "\033[A", "\033[B", "\003", "\004"
 class Terminal:
     """A program on a pseudo-terminal of its own."""
 
-    def __init__(self, *args, env, size=(24, 80)):
+    def __init__(self, *args, env, size=(24, 80), program=TERN):
         self.master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
         self.slave = slave  # Stays open: the settings can be read when the program has ended.
@@ -47,7 +47,7 @@ class Terminal:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
 
-        self.process = subprocess.Popen([TERN, *map(str, args)], stdin=slave, stdout=slave,
+        self.process = subprocess.Popen([program, *map(str, args)], stdin=slave, stdout=slave,
                                         stderr=slave, env=env, preexec_fn=own_terminal)
         self.seen = ""   # Everything.
         self.at = 0      # What expect() has passed.
@@ -362,22 +362,38 @@ class Chat(unittest.TestCase):
                 t.ends(-sign)
 
     def test_stopping_and_going_on(self):
-        t = self.terminal("-n", 4)
+        # Under a shell, as without one nobody could let it go on: Ctrl-Z, then fg.
+        shell = """
+import os, signal, subprocess, sys, termios
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+before = termios.tcgetattr(0)
+child = subprocess.Popen(sys.argv[1:], preexec_fn=lambda: (os.setpgid(0, 0),
+    os.tcsetpgrp(0, os.getpid()), signal.signal(signal.SIGTTOU, signal.SIG_DFL)))
+_, status = os.waitpid(child.pid, os.WUNTRACED)
+assert os.WIFSTOPPED(status), status
+assert termios.tcgetattr(0) == before
+print("stopped")
+os.kill(child.pid, signal.SIGCONT)
+sys.exit(child.wait())
+"""
+        t = Terminal("-c", shell, TERN, "run", self.model, "-n", 4, env=self.env,
+                     program=sys.executable)
+        self.addCleanup(t.close)
         t.prompt()
         t.type("half\032")
-        t.expect("\033[?2004l")
-        for _ in range(100):
-            time.sleep(0.05)
-            if Path(f"/proc/{t.process.pid}/stat").read_text().split(")")[1].split()[0] == "T":
-                break
-        self.assertEqual(termios.tcgetattr(t.slave), t.before)
-        os.kill(t.process.pid, signal.SIGCONT)
+        t.expect("stopped")
         t.expect("> half")
         t.type(" and half\r")
         t.prompt()
         t.type(CTRL_D)
         t.ends()
         self.assertEqual((self.state / "tern" / "history").read_text(), "half and half\n")
+        alone = self.terminal("-n", 4)
+        alone.prompt()
+        alone.type("half\032 and half\r")
+        alone.prompt()
+        alone.type(CTRL_D)
+        alone.ends()
 
     def test_follows_the_size(self):
         t = self.terminal("-n", 4, size=(24, 40))

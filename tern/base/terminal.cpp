@@ -60,7 +60,22 @@ void wake() noexcept {
   [[maybe_unused]] const auto written = ::write(g_terminal.wake_write, &byte, 1);
 }
 
-// Only what may be called in a signal handler: tcsetattr, write, sigaction, raise.
+// What SIGTSTP does to a program that does not handle it: nothing where no shell could wake it up.
+// Returns when the program goes on. Called by the handler, in which SIGTSTP is blocked.
+void stop() noexcept {
+  struct sigaction usual{}, ours{};
+  usual.sa_handler = SIG_DFL;
+  ::sigaction(SIGTSTP, &usual, &ours);
+  sigset_t only, blocked;
+  ::sigemptyset(&only);
+  ::sigaddset(&only, SIGTSTP);
+  ::raise(SIGTSTP);
+  ::pthread_sigmask(SIG_UNBLOCK, &only, &blocked);
+  ::pthread_sigmask(SIG_SETMASK, &blocked, nullptr);
+  ::sigaction(SIGTSTP, &ours, nullptr);
+}
+
+// Calls only what may be called in a signal handler.
 extern "C" void on_terminal_signal(int signal) {
   const int saved = errno;
   if (signal == SIGWINCH) {
@@ -68,7 +83,7 @@ extern "C" void on_terminal_signal(int signal) {
     wake();
   } else if (signal == SIGTSTP) {
     give_back();
-    ::raise(SIGSTOP);
+    stop();
     take();
     g_terminal.resized = 1;
     wake();

@@ -194,7 +194,11 @@ void Chat::answer(const std::function<engine::GenerateResult(const AnswerHooks&)
     status_ = 1;
     left_ = true;
   }
-  if (std::ferror(stdout) != 0) left_ = true;  // run_program() says it.
+  if (std::ferror(stdout) != 0) {
+    say("cannot write the output");
+    status_ = 1;
+    left_ = true;
+  }
 }
 
 void Chat::after(const engine::GenerateResult& result) {
