@@ -67,8 +67,9 @@ TEST_F(ConversationTest, WhatIsReusedChangesNothing) {
   AnswerSettings drawn = greedy(6);
   drawn.sampler.temperature = 1.5;
   drawn.sampler.seed = 11;
-  drawn.sampler.repeat_penalty = 1.3;  // Looks back on what was not run again.
-  for (const AnswerSettings& settings : {greedy(6), drawn}) {
+  AnswerSettings penalised = greedy(6);  // Looks back on what is not run again.
+  penalised.sampler.presence_penalty = 100;
+  for (const AnswerSettings& settings : {greedy(6), drawn, penalised}) {
     AnswerSettings second = settings;
     second.sampler.seed += 1;
     std::string a, b;
