@@ -61,7 +61,7 @@ class Commands(unittest.TestCase):
         self.assertIn("run", self.output("--help"))
         self.assertIn("tern 0.", self.output("--version"))
         self.fails(2, ["unknown command 'fly'", "run"], "fly")
-        self.fails(2, ["-p"], "run", self.model)
+        self.fails(2, ["--json", "-p"], "run", self.model, "--json")
         self.fails(2, ["--no-such"], "run", self.model, "--no-such")
         self.fails(2, ["--tokens"], "score", self.model)
         self.fails(1, ["missing.gguf"], "run", "missing.gguf", "-p", "x")

@@ -68,12 +68,13 @@ bool is_short_with_equals(std::string_view word) {
 }
 
 // CLI11 knows single-letter short flags only.
-constexpr std::array<std::array<std::string_view, 2>, 6> kSingleDashWords{{
+constexpr std::array<std::array<std::string_view, 2>, 7> kSingleDashWords{{
     {"-ctk", "--cache-type-k"},
     {"-ctv", "--cache-type-v"},
     {"-hf", "--hf-repo"},
     {"-np", "--parallel"},
     {"-npl", "--n-parallel"},
+    {"-sys", "--system-prompt"},
     {"-ub", "--ubatch-size"},
 }};
 

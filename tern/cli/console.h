@@ -27,7 +27,7 @@ int run_program(int argc, char** argv, std::span<const Command> commands, std::s
 
 // Gives every flag its environment variable (--top-k: TERN_TOP_K), then parses. Throws
 // CLI::ParseError, which run_program() turns into exit 2 (and --help into exit 0). llama.cpp's
-// single-dash words (-ctk, -ctv, -hf, -npl) are accepted.
+// single-dash words (-ctk, -ctv, -hf, -npl, -sys) are accepted.
 void parse(CLI::App& app, std::span<const std::string> args);
 
 // Writes a sentence to stderr, "tern: ...".

@@ -73,6 +73,7 @@ GenerateResult Generator::generate(const GenerateRequest& request) {
     result.reason = StopReason::kInterrupted;
     return result;
   }
+  for (const std::uint32_t id : request.past) sampler.accept(id);
   for (const std::uint32_t id : request.prompt) sampler.accept(id);
   Constraint* const constraint = request.constraint;
   if (constraint && constraint->finished()) {  // A grammar of the empty text alone.

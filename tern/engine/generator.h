@@ -23,6 +23,8 @@ namespace tern::engine {
 
 struct GenerateRequest {
   std::span<const std::uint32_t> prompt;  // At least one token.
+  // What the session holds already, where the sampler's penalties should look back on it.
+  std::span<const std::uint32_t> past;
   AnswerLimits limits;
   SamplerParams sampler;
   Constraint* constraint = nullptr;  // What the text may be; a fresh one, which it uses up.

@@ -76,8 +76,8 @@ std::vector<std::string> files_under(const fs::path& folder) {
 std::vector<std::string> revisions_of(const fs::path& refs) {
   std::vector<std::string> revisions = files_under(refs);
   std::erase_if(revisions, [](const std::string& r) { return !is_revision(r); });
-  std::ranges::stable_partition(revisions,
-                                [](const std::string& r) { return r == kDefaultRevision; });
+  const auto main = std::ranges::find(revisions, kDefaultRevision);
+  if (main != revisions.end()) std::rotate(revisions.begin(), main, main + 1);
   return revisions;
 }
 

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "tern/base/stable_sort.h"
 #include "tern/jinja/operators.h"
 #include "tern/jinja/python_text.h"
 
@@ -183,7 +184,7 @@ class JsonWriter {
     std::vector<const Dict::Entry*> entries;
     for (const Dict::Entry& entry : dict.entries()) entries.push_back(&entry);
     if (style_.sort_keys) {
-      std::ranges::stable_sort(entries, [this](const auto* a, const auto* b) {
+      tern::stable_sort(entries, [this](const auto* a, const auto* b) {
         return less(renderer_, a->first, b->first);
       });
     }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <utility>
 
+#include "tern/base/stable_sort.h"
 #include "tern/jinja/builtins.h"
 #include "tern/jinja/filters.h"
 #include "tern/jinja/operators.h"
@@ -122,7 +123,7 @@ std::vector<Value> sorted(Renderer& renderer, std::vector<Value> values,
     Value its_key = key(value);
     keyed.emplace_back(std::move(its_key), std::move(value));
   }
-  std::ranges::stable_sort(keyed, [&](const auto& a, const auto& b) {
+  tern::stable_sort(keyed, [&](const auto& a, const auto& b) {
     return backwards ? less(renderer, b.first, a.first) : less(renderer, a.first, b.first);
   });
   std::vector<Value> result;

@@ -115,7 +115,7 @@ function props() {
 }
 
 const metrics = () =>
-  `# TYPE tern_requests_running gauge\ntern_requests_running ${state.running}\n` +
+  `# TYPE tern_requests_processing gauge\ntern_requests_processing ${state.running}\n` +
   `# TYPE tern_requests_queued gauge\ntern_requests_queued 0\n# TYPE tern_tokens_predicted_total counter\ntern_tokens_predicted_total ${state.tokens}\n`;
 
 const models = () => ({
