@@ -90,6 +90,12 @@ void Connection::start() {
   read_header();
 }
 
+void Connection::turn_away(const std::string& message) {
+  error_code ignored;
+  stream_.socket().non_blocking(true, ignored);
+  refuse(503, message);
+}
+
 void Connection::wind_up() {
   if (busy_) {
     close_after_ = true;
@@ -138,6 +144,13 @@ void Connection::header_read(error_code ec) {
   const auto length = parser_->content_length();
   if (length && *length > host_->options().max_body) {
     return read_failed(http::error::body_limit);
+  }
+  // Where its end is unknown, what follows must not be taken for the next request.
+  if (message.count(http::field::transfer_encoding) > 0 && !parser_->chunked()) {
+    return refuse(400,
+                  "Transfer-Encoding '" +
+                      std::string(view(message[http::field::transfer_encoding])).substr(0, 100) +
+                      "' found, expected 'chunked'");
   }
   if (!same_letters(view(message[http::field::expect]), "100-continue")) return read_body();
   auto go_on = std::make_shared<std::string>("HTTP/1.1 100 Continue\r\n\r\n");
@@ -198,7 +211,9 @@ void Connection::refuse(unsigned status, const std::string& message) {
   head_only_ = chunked_ = streaming_ = whole_ = false;
   headers_.clear();
   const HttpError error(status, message);
-  reply(number_, {status, "application/json", error_body(error), {}});
+  Response response{status, "application/json", error_body(error), {}};
+  if (status == 503) response.headers.emplace_back("Retry-After", "1");
+  reply(number_, std::move(response));
 }
 
 void Connection::dispatch() {
@@ -243,19 +258,18 @@ void Connection::watch() {
                                 const std::size_t n = self->stream_.socket().receive(
                                     asio::buffer(&byte, 1), asio::socket_base::message_peek, ec);
                                 if (ec == asio::error::would_block) return self->watch();
-                                if (ec || n == 0) self->close();
+                                const bool ended = ec == asio::error::eof || (!ec && n == 0);
+                                // An answer that is whole goes out to who sends no more.
+                                if (ended ? !self->whole_ : bool(ec)) self->close();
                               });
 }
 
 void Connection::client_gone() {
   if (watching_) *watching_ = false;
-  const bool early = answering_;
-  answering_ = false;
-  if (early && on_gone_) {
-    const auto callback = std::move(on_gone_);
-    on_gone_ = nullptr;
-    callback();
-  }
+  const bool early = std::exchange(answering_, false);
+  // Let go in any case: it may hold the exchange, which holds this.
+  const auto callback = std::exchange(on_gone_, nullptr);
+  if (early && callback) callback();
 }
 
 std::string Connection::head(unsigned status, std::string_view type, const Headers& more,

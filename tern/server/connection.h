@@ -37,6 +37,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   ~Connection();
 
   void start();
+  // Instead of start(): the answer is 503, whatever is asked.
+  void turn_away(const std::string& message);
   // The server stops: closes now if nothing is under way, else when it is answered.
   void wind_up();
   void close();

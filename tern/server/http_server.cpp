@@ -6,12 +6,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/asio/write.hpp>
 #include <unordered_set>
 
 #include "tern/base/error.h"
 #include "tern/server/connection.h"
-#include "tern/server/http_error.h"
 
 namespace tern::server {
 namespace {
@@ -20,6 +18,7 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using boost::system::error_code;
 
+constexpr std::size_t kMostLeaving = 64;                      // Beyond them no answer at all.
 constexpr std::chrono::milliseconds kPauseAfterFailure{100};  // Where no file is left to accept by.
 
 tcp::endpoint endpoint_of(asio::io_context& io, const HttpOptions& options) {
@@ -44,7 +43,7 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   tcp::acceptor acceptor{context};
   asio::steady_timer pause{context}, grace{context};
   asio::signal_set signals{context};
-  std::unordered_set<Connection*> connections;
+  std::unordered_set<Connection*> connections, leaving;  // leaving: those that are turned away.
   bool is_stopping = false;
   std::string address;
   std::uint16_t port = 0;
@@ -62,8 +61,9 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   void read_too_slowly() override { ++slow_readers; }
   void closed(Connection* connection) override {
     connections.erase(connection);
+    leaving.erase(connection);
     open = connections.size();
-    if (is_stopping && connections.empty()) done();
+    if (is_stopping && none_left()) done();
   }
 
   void listen() {
@@ -101,28 +101,18 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   }
 
   void take(tcp::socket socket) {
-    if (connections.size() >= settings.max_connections) return turn_away(std::move(socket));
-    ++accepted;
+    const bool full = connections.size() >= settings.max_connections;
+    ++(full ? refused : accepted);
+    if (full && leaving.size() >= kMostLeaving) return;
     const auto connection = std::make_shared<Connection>(std::move(socket), shared_from_this());
-    connections.insert(connection.get());
-    open = connections.size();
-    connection->start();
-  }
-
-  // One write that either fits into the socket's buffer or does not matter.
-  void turn_away(tcp::socket socket) {
-    ++refused;
-    const std::string body =
-        error_body(HttpError(503, std::to_string(settings.max_connections) +
-                                      " connections are open, which is the limit"));
-    const std::string text =
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nRetry-After: 1\r\n"
-        "Connection: close\r\nContent-Length: " +
-        std::to_string(body.size()) + "\r\n\r\n" + body;
-    error_code ignored;
-    socket.non_blocking(true, ignored);
-    socket.send(asio::buffer(text), 0, ignored);
-    socket.shutdown(tcp::socket::shutdown_both, ignored);
+    (full ? leaving : connections).insert(connection.get());
+    if (full) {
+      connection->turn_away(std::to_string(settings.max_connections) +
+                            " connections are open, which is the limit");
+    } else {
+      open = connections.size();
+      connection->start();
+    }
   }
 
   void stop() {
@@ -132,11 +122,8 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
     error_code ignored;
     acceptor.close(ignored);
     pause.cancel();
-    const auto now_open = connections;  // wind_up() may change the set.
-    for (Connection* connection : now_open) {
-      if (connections.contains(connection)) connection->wind_up();
-    }
-    if (connections.empty()) return done();
+    for_all([](Connection& connection) { connection.wind_up(); });
+    if (none_left()) return done();
     grace.expires_after(
         std::chrono::milliseconds(static_cast<std::int64_t>(settings.grace_seconds * 1e3)));
     grace.async_wait([self = shared_from_this()](error_code ec) {
@@ -145,9 +132,16 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   }
 
   void close_all() {
-    const auto now_open = connections;
-    for (Connection* connection : now_open) {
-      if (connections.contains(connection)) connection->close();
+    for_all([](Connection& connection) { connection.close(); });
+  }
+
+  bool none_left() const { return connections.empty() && leaving.empty(); }
+
+  void for_all(const std::function<void(Connection&)>& call) {
+    auto all = connections;  // What is called may change the sets.
+    all.insert(leaving.begin(), leaving.end());
+    for (Connection* connection : all) {
+      if (connections.contains(connection) || leaving.contains(connection)) call(*connection);
     }
   }
 
@@ -166,7 +160,7 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
       } else {
         self->stop();
       }
-      if (!self->connections.empty()) self->wait_for_signal();
+      if (!self->none_left()) self->wait_for_signal();
     });
   }
 };

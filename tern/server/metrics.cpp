@@ -2,15 +2,16 @@
 #include "tern/server/metrics.h"
 
 #include <algorithm>
-#include <sstream>
+#include <charconv>
 
 namespace tern::server {
 namespace {
 
+// The shortest that is this number again: six digits would hide what a large counter gained.
 std::string number(double value) {
-  std::ostringstream text;
-  text << value;
-  return text.str();
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, value).ptr;
+  return std::string(text, end);
 }
 
 void header(std::string& text, std::string_view name, std::string_view help,

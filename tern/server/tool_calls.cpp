@@ -212,7 +212,7 @@ void ToolReader::look_for_begin(std::vector<Piece>& pieces) {
   if (at != std::string::npos) {
     give(at);
     held_.erase(0, begin_.size());
-    inside_ = true;
+    inside_ = begin_held_ = true;
     return;
   }
   std::size_t keep = 0;
@@ -231,11 +231,11 @@ bool ToolReader::take_call(std::vector<Piece>& pieces, bool at_end) {
   const auto calls = as_calls(std::string_view(held_).substr(0, until));
   const std::size_t taken = until + (closed ? end_.size() : 0);
   if (calls.empty()) {
-    pieces.push_back({begin_ + held_.substr(0, taken), std::nullopt});
+    pieces.push_back({(begin_held_ ? begin_ : "") + held_.substr(0, taken), std::nullopt});
   }
   for (const ToolCall& call : calls) pieces.push_back({"", call});
   held_.erase(0, taken);
-  inside_ = false;
+  inside_ = begin_held_ = false;
   any_ = true;
   return closed && !held_.empty();
 }

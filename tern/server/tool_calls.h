@@ -58,6 +58,7 @@ class ToolReader {
   std::string begin_, end_;  // Without the white space around them.
   std::string held_;
   bool inside_, bare_, any_ = false;
+  bool begin_held_ = false;  // begin_ came with the answer: it is given out where no call follows.
 };
 
 }  // namespace tern::server
