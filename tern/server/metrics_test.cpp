@@ -48,7 +48,7 @@ std::map<std::string, std::string> parse(const std::string& text) {
 
 TEST(Metrics, AreWhatPrometheusReads) {
   Metrics metrics;
-  for (const std::size_t tokens : {0, 1, 11}) {
+  for (const std::size_t tokens : {0u, 1u, 11u}) {
     engine::TextStatus status;
     status.answer_tokens = tokens;
     status.queued_seconds = 0.25;

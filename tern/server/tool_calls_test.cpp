@@ -50,7 +50,7 @@ TEST(ToolReader, ReadsCallsInAnyPieces) {
       {bare, false, " \n", " \n"},
   };
   for (const auto& one : kCases) {
-    for (const std::size_t step : {1, 2, 3, 7, 1000}) {
+    for (const std::size_t step : {1u, 2u, 3u, 7u, 1000u}) {
       EXPECT_EQ(read(one.syntax, one.inside, one.text, step), one.expected) << step;
     }
   }
