@@ -16,9 +16,7 @@ endfunction()
 
 # -ffp-contract=off everywhere: a fused multiply-add stands only where it is written, so that every
 # build gives the same bits. -Wno-restrict: g++ 12 warns of std::string's own operator+ (GCC bug 105651).
-# -Wno-deprecated-declarations: std::stable_sort of libstdc++ 12 calls what it deprecates itself.
 function(tern_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow
-    -ffp-contract=off $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
-    $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations> $<$<BOOL:${TERN_WERROR}>:-Werror>)
+    -ffp-contract=off $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> $<$<BOOL:${TERN_WERROR}>:-Werror>)
 endfunction()

@@ -12,7 +12,9 @@ namespace {
 std::string_view host_name(std::string_view host) {
   if (host.starts_with('[')) {
     const std::size_t end = host.find(']');
-    return end == std::string_view::npos ? std::string_view{} : host.substr(1, end - 1);
+    const bool whole =
+        end != std::string_view::npos && (end + 1 == host.size() || host[end + 1] == ':');
+    return whole ? host.substr(1, end - 1) : std::string_view{};
   }
   return host.substr(0, host.find(':'));
 }

@@ -106,6 +106,21 @@ std::vector<ToolCall> as_calls(std::string_view text) {
   return calls;
 }
 
+// A schema that will stand at `pointer` of another: its references to its own root are to there.
+void move_references(OrderedJson& schema, const std::string& pointer) {
+  if (schema.is_array()) {
+    for (OrderedJson& one : schema) move_references(one, pointer);
+  }
+  if (!schema.is_object()) return;
+  for (auto& [key, value] : schema.items()) {
+    if (key == "$ref" && value.is_string() && value.get_ref<std::string&>().starts_with('#')) {
+      value = "#" + pointer + value.get<std::string>().substr(1);
+    } else {
+      move_references(value, pointer);
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<ToolSyntax> find_tool_syntax(const tokenizer::ChatTemplate& chat,
@@ -160,10 +175,14 @@ std::shared_ptr<const grammar::Grammar> call_grammar(const ToolSyntax& syntax,
     const OrderedJson& function = tool.at("function");
     OrderedJson call{{"type", "object"}, {"additionalProperties", false}};
     call["properties"]["name"] = {{"const", function.at("name")}};
-    call["properties"][syntax.arguments_key] =
-        function.contains("parameters") && function["parameters"].is_object()
-            ? function["parameters"]
-            : OrderedJson{{"type", "object"}};
+    OrderedJson& arguments = call["properties"][syntax.arguments_key];
+    arguments = function.contains("parameters") && function["parameters"].is_object()
+                    ? function["parameters"]
+                    : OrderedJson{{"type", "object"}};
+    move_references(arguments,
+                    (syntax.list ? "/items" : "") +
+                        (tools.size() > 1 ? "/anyOf/" + std::to_string(choices.size()) : "") +
+                        "/properties/" + syntax.arguments_key);
     call["required"] = {"name", syntax.arguments_key};
     choices.push_back(std::move(call));
   }

@@ -34,7 +34,7 @@ struct ToolCall {
 };
 
 // Answers that are one call of one of `tools` (OpenAI's list): what follows ToolSyntax::begin.
-// Throws what json_schema_to_grammar throws, and HttpError for a tool without a name.
+// Requires that each has a name. Throws what json_schema_to_grammar throws.
 std::shared_ptr<const grammar::Grammar> call_grammar(const ToolSyntax& syntax,
                                                      const OrderedJson& tools);
 
