@@ -188,7 +188,7 @@ std::shared_ptr<const grammar::Grammar> call_grammar(const ToolSyntax& syntax,
   }
   OrderedJson schema = choices.size() == 1 ? choices[0] : OrderedJson{{"anyOf", choices}};
   if (syntax.list) {
-    schema = {{"type", "array"}, {"items", schema}, {"minItems", 1}, {"maxItems", 1}};
+    schema = {{"type", "array"}, {"items", schema}, {"minItems", 1u}, {"maxItems", 1u}};
   }
   return grammar::json_schema_to_grammar(schema);
 }

@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "tern/base/atomic_file.h"
+#include "tern/engine/engine_test_util.h"
+#include "tern/grammar/matcher.h"
+
 namespace tern::server {
 namespace {
 
@@ -53,6 +57,59 @@ TEST(ToolReader, ReadsCallsInAnyPieces) {
     for (const std::size_t step : {1u, 2u, 3u, 7u, 1000u}) {
       EXPECT_EQ(read(one.syntax, one.inside, one.text, step), one.expected) << step;
     }
+  }
+}
+
+std::optional<ToolSyntax> syntax_of(const std::string& name) {
+  const tokenizer::Tokenizer letters(engine::letters(64));
+  const std::string text =
+      read_text_file(std::string(TERN_GOLDEN_DIR) + "/chat/templates/" + name + ".jinja");
+  return find_tool_syntax(tokenizer::ChatTemplate(text, letters.data()), letters);
+}
+
+TEST(ToolSyntax, IsWhatTheTemplateWrites) {
+  const auto marked = syntax_of("im_markers");
+  ASSERT_TRUE(marked);
+  EXPECT_EQ(marked->begin, "<call>");
+  EXPECT_EQ(marked->end, "</call>");
+  EXPECT_EQ(marked->arguments_key, "arguments");
+  EXPECT_FALSE(marked->list);
+  const auto bare = syntax_of("header_ids");
+  ASSERT_TRUE(bare);
+  EXPECT_EQ(bare->begin, "");
+  EXPECT_EQ(bare->end, "");
+  EXPECT_EQ(bare->arguments_key, "parameters");
+  const auto list = syntax_of("bracket_tools");
+  ASSERT_TRUE(list);
+  EXPECT_TRUE(list->list);
+  EXPECT_EQ(list->end, "");
+  // Templates that write calls otherwise, or none.
+  for (const char* name : {"distilled", "plain_chatml", "turns", "role_colon"}) {
+    EXPECT_FALSE(syntax_of(name)) << name;
+  }
+}
+
+TEST(ToolSyntax, GrammarsAllowOneCallThatFits) {
+  const OrderedJson tools = parse_ordered_json(R"([
+      {"type": "function", "function": {"name": "f", "parameters": {"type": "object",
+        "properties": {"a": {"$ref": "#/$defs/few"}}, "required": ["a"],
+        "additionalProperties": false, "$defs": {"few": {"enum": [1, 2]}}}}},
+      {"type": "function", "function": {"name": "g"}}])",
+                                               "tools");
+  for (const bool list : {false, true}) {
+    const ToolSyntax syntax{"", "", "", "arguments", list};
+    const auto wrap = [&](std::string text) { return list ? "[" + text + "]" : text; };
+    const auto fits = [&](const std::string& text, const OrderedJson& some) {
+      grammar::Matcher matcher(call_grammar(syntax, some));
+      return matcher.accept(wrap(text)) && matcher.can_end();
+    };
+    OrderedJson one = OrderedJson::array({tools[0]});
+    EXPECT_TRUE(fits(R"({"name":"f","arguments":{"a":1}})", tools));
+    EXPECT_TRUE(fits(R"({"name":"f","arguments":{"a":2}})", one));
+    EXPECT_TRUE(fits(R"({"name":"g","arguments":{"any":[null]}})", tools));
+    EXPECT_FALSE(fits(R"({"name":"f","arguments":{"a":3}})", tools));
+    EXPECT_FALSE(fits(R"({"name":"g","arguments":{}})", one));
+    EXPECT_FALSE(fits(R"({"name":"h","arguments":{}})", tools));
   }
 }
 
