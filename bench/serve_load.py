@@ -2,7 +2,7 @@
 """Puts load on `tern serve` and says what came of it.
 
 serve_load.py TERN MODEL.gguf OUT.json [--streams 1,4,16,64] [--tokens 96] [--rounds 3]
-serve_load.py --table OUT.json > docs/results/serving.md
+serve_load.py --table bench/results/serving/NAME.json > docs/results/serving.md
 
 Measures, of streams that begin at once: tokens a second of all, the time to the first token and the
 time between tokens; beside `tern bench -npl` of the same model in the same run. Then memory over
@@ -198,13 +198,13 @@ def bench(tern, model, count):
     return next(r for r in json.loads(out)["results"] if r["test"] == f"npl{count}")["tokens_per_second"]
 
 
-def table(found):
+def table(found, source):
     """Markdown of docs/results/serving.md."""
     lines = ["# Serving, measured", "",
-             f"`bench/serve_load.py` on {found['date']}: {found['machine']}, {found['cpus']} CPUs; {found['version']}; "
-             f"model {found['model']}. Server and clients share the machine. Streams begin at once, with prompts of "
-             f"{found['prompt_tokens']} tokens that share nothing, and answers of {found['tokens']} tokens; medians of "
-             f"{found['rounds']} rounds.", "",
+             f"`bench/serve_load.py` on {found['date']}: {found['machine']}, {found['cpus']} CPUs; {found['version']};",
+             f"model {found['model']} (random weights). Server and clients share the machine. Streams begin at once, with",
+             f"prompts of {found['prompt_tokens']} tokens that share nothing, and answers of {found['tokens']} tokens; medians of "
+             f"{found['rounds']} rounds. All numbers: `{source}`.", "",
              "| streams | tokens/s, all | while all decode | first token p50 | p99 | per token p50 | p99 |",
              "|---|---|---|---|---|---|---|"]
     for r in found["streams"]:
@@ -246,7 +246,7 @@ def main():
     parser.add_argument("--kv-mib", type=int, default=2048)
     o = parser.parse_args()
     if o.table:
-        sys.stdout.write(table(json.loads(Path(o.words[0]).read_text())))
+        sys.stdout.write(table(json.loads(Path(o.words[0]).read_text()), o.words[0]))
         return
     tern, model, out = o.words
     counts = [int(c) for c in o.streams.split(",")]
