@@ -36,10 +36,22 @@ pid=
 trap '[ -z "$pid" ] || kill -9 "$pid" 2>/dev/null || true' EXIT
 failed=0
 
+# A model whose template writes tool calls: the one that ships, with a template of the goldens.
+rm -rf en-tools
+"$server" convert "$models/en.gguf" en-tools
+node - "$here/../golden/chat/templates/im_markers.jinja" en-tools/tokenizer_config.json <<'END'
+const fs = require("fs");
+const [template, file] = process.argv.slice(2);
+const config = JSON.parse(fs.readFileSync(file));
+fs.writeFileSync(file, JSON.stringify({ ...config, chat_template: fs.readFileSync(template, "utf8") }));
+END
+
 # start MODEL [FLAG...]: sets url.
 start() {
+  local model=$models/$1
+  [ -e "$model" ] || model=$work/$1
   rm -f port
-  "$server" serve "$models/$1" --port 0 --port-file "$work/port" "${@:2}" >"server-$1.log" 2>&1 &
+  "$server" serve "$model" --port 0 --port-file "$work/port" "${@:2}" >"server-$1.log" 2>&1 &
   pid=$!
   if ! url=$(node ready.mjs port "$pid"); then
     cat "server-$1.log"
@@ -76,5 +88,10 @@ start ja.gguf --api-key secret
 try openai_test.mjs "$url" --api-key secret
 try anthropic_test.mjs "$url" --api-key secret
 stop ja.gguf
+
+start en-tools
+try openai_test.mjs "$url"
+try anthropic_test.mjs "$url"
+stop en-tools
 
 exit "$failed"
