@@ -175,7 +175,7 @@ tokenizer::ChatMessage read_message(const OrderedJson& message, const std::strin
   return read;
 }
 
-tokenizer::ChatInput read_chat_input(const Fields& fields, const ServedModel&) {
+tokenizer::ChatInput read_chat_input(const Fields& fields) {
   const OrderedJson* messages = fields.array("messages");
   if (messages == nullptr) throw fields.missing("messages", "a list of messages");
   if (messages->empty() || messages->size() > kMostMessages) {
@@ -224,7 +224,7 @@ ChatRequest read_chat_request(const OrderedJson& body, const ServedModel& model,
         Fields(*options, "stream_options.").flag("include_usage").value_or(false);
   }
 
-  tokenizer::ChatInput input = read_chat_input(fields, model);
+  tokenizer::ChatInput input = read_chat_input(fields);
   const ToolChoice choice = read_choice(fields, read_tools(fields));
   if (choice.kind == ToolChoice::kNone) input.tools.reset();
   std::string more;

@@ -28,14 +28,15 @@ ChatRequest read_chat_request(const OrderedJson& body, const ServedModel& model,
 
 // `messages` alone, with `tools`, `add_generation_prompt` and `chat_template_kwargs`: what
 // /apply-template renders.
-tokenizer::ChatInput read_chat_input(const Fields& fields, const ServedModel& model);
+tokenizer::ChatInput read_chat_input(const Fields& fields);
 
 // One of OpenAI's messages; `where` is its name in errors ("messages[2]").
 tokenizer::ChatMessage read_message(const OrderedJson& message, const std::string& where);
 // A text, or a list of parts that are texts, joined. `where` as above.
 std::string read_content(const OrderedJson& content, const std::string& where);
 
-// The conversation's tokens, and one text of it with its limits.
+// Sets text.prompt: the conversation as the model's template writes it, with `more` behind it.
+// Throws HttpError where the template refuses it or it does not fit into the context.
 void set_prompt(engine::TextRequest& text, const tokenizer::ChatInput& input,
                 const std::string& more, const ServedModel& model);
 

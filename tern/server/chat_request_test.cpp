@@ -23,7 +23,7 @@ class ChatRequestTest : public testing::Test {
   }
   std::string prompt(const std::string& messages) {
     const OrderedJson body = parse_body(R"({"messages":)" + messages + "}");
-    return chatting_.render(read_chat_input(Fields(body), chatting_));
+    return chatting_.render(read_chat_input(Fields(body)));
   }
   // The field at fault.
   std::string fault(const std::string& more) {

@@ -13,11 +13,11 @@ namespace {
 using engine::StopReason;
 
 // The system's words stand beside the messages here.
-tokenizer::ChatInput read_input(const Fields& fields, const ServedModel& model) {
+tokenizer::ChatInput read_input(const Fields& fields) {
   if (const OrderedJson* tools = fields.array("tools"); tools != nullptr && !tools->empty()) {
     throw fields.wrong("tools", "none here: /v1/chat/completions calls tools");
   }
-  tokenizer::ChatInput input = read_chat_input(fields, model);
+  tokenizer::ChatInput input = read_chat_input(fields);
   for (std::size_t i = 0; i < input.messages.size(); ++i) {
     const std::string& role = input.messages[i].role;
     if (role == "user" || role == "assistant") continue;
@@ -146,7 +146,7 @@ void post_messages(Service& service, const ExchangePtr& exchange) {
   text.limits.max_tokens = static_cast<std::size_t>(*tokens);
   text.limits.stop = read_stops(fields, "stop_sequences", service.limits);
   const bool stream = fields.flag("stream").value_or(false);
-  set_prompt(text, read_input(fields, model), "", model);
+  set_prompt(text, read_input(fields), "", model);
   run_texts(service, exchange, std::move(texts),
             std::make_shared<MessageSink>(exchange, model, stream));
 }
@@ -155,7 +155,7 @@ void post_count_tokens(Service& service, const ExchangePtr& exchange) {
   const ServedModel& model = service.model();
   const OrderedJson body = parse_body(exchange->request().body);
   engine::TextRequest text;
-  set_prompt(text, read_input(Fields(body), model), "", model);
+  set_prompt(text, read_input(Fields(body)), "", model);
   send_json(exchange, {{"input_tokens", text.prompt.size()}});
 }
 

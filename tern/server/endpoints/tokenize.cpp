@@ -42,7 +42,7 @@ void post_detokenize(Service& service, const ExchangePtr& exchange) {
 void post_apply_template(Service& service, const ExchangePtr& exchange) {
   const ServedModel& model = service.model();
   const OrderedJson body = parse_body(exchange->request().body);
-  send_json(exchange, {{"prompt", model.render(read_chat_input(Fields(body), model))}});
+  send_json(exchange, {{"prompt", model.render(read_chat_input(Fields(body)))}});
 }
 
 }  // namespace tern::server
