@@ -47,7 +47,7 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   bool is_stopping = false;
   std::string address;
   std::uint16_t port = 0;
-  std::function<void()> on_stop;
+  std::function<void()> on_signal;
   std::atomic<std::uint64_t> accepted{0}, refused{0}, timeouts{0}, slow_readers{0};
   std::array<std::atomic<std::uint64_t>, 6> answers{};
   std::atomic<std::size_t> open{0};
@@ -118,7 +118,6 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   void stop() {
     if (is_stopping) return;
     is_stopping = true;
-    if (on_stop) on_stop();
     error_code ignored;
     acceptor.close(ignored);
     pause.cancel();
@@ -153,12 +152,13 @@ struct HttpServer::Impl final : ConnectionHost, std::enable_shared_from_this<Htt
   }
 
   void wait_for_signal() {
-    signals.async_wait([self = shared_from_this()](error_code ec, int) {
+    signals.async_wait([self = shared_from_this()](error_code ec, int signal) {
       if (ec) return;
-      if (self->is_stopping) {
-        self->close_all();
-      } else {
+      if (!self->is_stopping) {
+        if (self->on_signal) self->on_signal();
         self->stop();
+      } else if (signal == SIGINT) {
+        self->close_all();
       }
       if (!self->none_left()) self->wait_for_signal();
     });
@@ -199,7 +199,7 @@ void HttpServer::stop() {
 }
 
 void HttpServer::stop_on_signals(std::function<void()> stopping) {
-  impl_->on_stop = std::move(stopping);
+  impl_->on_signal = std::move(stopping);
   impl_->signals.add(SIGTERM);
   impl_->signals.add(SIGINT);
   impl_->wait_for_signal();

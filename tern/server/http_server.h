@@ -47,8 +47,8 @@ class HttpServer {
   // No new connections; those that are idle are closed, others when they are answered, all after
   // the time of grace. From any thread.
   void stop();
-  // Calls stop() on SIGTERM and SIGINT; a second SIGINT ends at once what is under way. `stopping`
-  // is told, in the I/O thread.
+  // Calls stop() on SIGTERM and SIGINT, and `stopping` before it, in the I/O thread. A SIGINT after
+  // that ends at once what is under way; a SIGTERM does not, as supervisors may send several.
   void stop_on_signals(std::function<void()> stopping);
   // Behind run(): closes what is open and runs what was posted since, in the calling thread.
   void finish();
