@@ -8,6 +8,7 @@
 
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/base/system.h"
 
 namespace tern::hub {
 namespace {
@@ -20,7 +21,7 @@ const std::string kHash(64, 'a');
 class CacheTest : public testing::Test {
  protected:
   void SetUp() override {
-    cache_ = fs::path(testing::TempDir()) / "hub_cache_test";
+    cache_ = fs::path(testing::TempDir()) / ("hub_cache_test-" + std::to_string(random_seed()));
     fs::remove_all(cache_);
   }
   void TearDown() override { fs::remove_all(cache_); }

@@ -24,6 +24,11 @@ for program in node npm "${CHROMIUM:-chromium}"; do
   fi
 done
 
+# Node looks at its own list of certificates alone; a network's proxy may be in the system's.
+if [ -z "${NODE_EXTRA_CA_CERTS:-}" ] && [ -e /etc/ssl/certs/ca-certificates.crt ]; then
+  export NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
+fi
+
 cp "$here"/*.mjs "$here"/package.json "$here"/package-lock.json "$work"
 cd "$work"
 # The packages of this very lock file may lie here from the last time.
