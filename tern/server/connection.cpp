@@ -312,7 +312,10 @@ void Connection::begin_stream(std::uint64_t number, std::string_view type) {
   if (number != number_ || !answering_ || streaming_) return;
   streaming_ = true;
   host_->answered(200);
-  if (!chunked_) keep_ = false;  // HTTP/1.0: the end of the connection is the end of the body.
+  // A stream is its connection's last answer. In HTTP/1.0 the end of the one is the end of the
+  // other; and node-fetch 2, by which the openai package asks on Node 18, takes a stream on a
+  // connection that lives on for one that broke ("Premature close").
+  keep_ = false;
   send(head(200, type, {{"Cache-Control", "no-cache"}}, std::nullopt));
 }
 

@@ -32,7 +32,8 @@ struct Response {
 };
 
 // The I/O thread's, but for post() and request(). Either reply() once, or begin_stream(), write()
-// as often as needed and end(). Once the client has gone, all of these do nothing.
+// as often as needed and end(); a stream is the last answer of its connection. Once the client has
+// gone, all of these do nothing.
 class Exchange {
  public:
   virtual ~Exchange() = default;
