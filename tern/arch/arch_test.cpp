@@ -55,7 +55,17 @@ TEST(Architecture, SubNormsAreSpeltDifferentlyInTheTwoBitnets) {
             "model.layers.3.self_attn.inner_attn_ln.weight");
   EXPECT_EQ(tensor_name(spec_of(ArchitectureId::kBitnet, TensorRole::kFfnSubNorm).hf, 3),
             "model.layers.3.mlp.ffn_layernorm.weight");
-  EXPECT_EQ(find_spec(architecture(ArchitectureId::kLlama), TensorRole::kAttnSubNorm), nullptr);
+}
+
+TEST(Architecture, ALlamaHasSubNormsOnlyWhereTheyWereInserted) {
+  for (const ArchitectureId id : {ArchitectureId::kLlama, ArchitectureId::kQwen3}) {
+    const TensorSpec& spec = spec_of(id, TensorRole::kFfnSubNorm);
+    EXPECT_EQ(spec.hf, "model.layers.{}.mlp.ffn_sub_norm.weight");
+    ModelConfig config;
+    EXPECT_FALSE(needed(spec, config));
+    config.sub_norms = true;
+    EXPECT_TRUE(needed(spec, config));
+  }
 }
 
 TEST(Architecture, NoNameStandsTwice) {

@@ -85,7 +85,8 @@ struct Architecture {
   bool gguf_interleaved_rope;           // q and k rows are permuted when written to GGUF.
   bool gguf_scale_tensors;  // A projection may have a one-element ".scale" beside ".weight".
   bool gguf_always_tied;    // output.weight is never looked for.
-  bool sub_norms, qk_norm, declares_b158;
+  bool sub_norms;  // Every model of it has them; others may have them inserted (ModelConfig).
+  bool qk_norm, declares_b158;
   // What the Hub's own code takes where config.json is silent; no activation: refused.
   struct HfDefaults {
     std::optional<GateActivation> activation;

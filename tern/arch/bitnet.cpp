@@ -11,13 +11,13 @@ constexpr std::array<std::string_view, 1> kGguf{"bitnet"};
 constexpr std::array<std::string_view, 1> kClasses{"BitnetForCausalLM"};
 constexpr std::array<std::string_view, 2> kModelTypes{"llama", "bitnet"};
 
-constexpr std::array kSubNorms{
+constexpr std::array kLayerNorms{
     TensorSpec{TensorRole::kAttnSubNorm, "model.layers.{}.self_attn.inner_attn_ln.weight",
                "blk.{}.attn_sub_norm.weight", TensorShape::kQ},
     TensorSpec{TensorRole::kFfnSubNorm, "model.layers.{}.mlp.ffn_layernorm.weight",
                "blk.{}.ffn_sub_norm.weight", TensorShape::kFfn},
 };
-constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kSubNorms);
+constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kLayerNorms);
 
 }  // namespace
 

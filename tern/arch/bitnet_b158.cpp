@@ -10,12 +10,6 @@ constexpr std::array<std::string_view, 2> kGguf{"bitnet-b1.58", "bitnet-25"};
 constexpr std::array<std::string_view, 1> kClasses{"BitNetForCausalLM"};
 constexpr std::array<std::string_view, 1> kModelTypes{"bitnet"};
 
-constexpr std::array kSubNorms{
-    TensorSpec{TensorRole::kAttnSubNorm, "model.layers.{}.self_attn.attn_sub_norm.weight",
-               "blk.{}.attn_sub_norm.weight", TensorShape::kQ},
-    TensorSpec{TensorRole::kFfnSubNorm, "model.layers.{}.mlp.ffn_sub_norm.weight",
-               "blk.{}.ffn_sub_norm.weight", TensorShape::kFfn},
-};
 constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kSubNorms);
 
 }  // namespace

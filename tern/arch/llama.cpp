@@ -9,7 +9,7 @@ namespace {
 constexpr std::array<std::string_view, 1> kGguf{"llama"};
 constexpr std::array<std::string_view, 1> kClasses{"LlamaForCausalLM"};
 constexpr std::array<std::string_view, 1> kModelTypes{"llama"};
-constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kMlpBiases);
+constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kMlpBiases, kSubNorms);
 
 }  // namespace
 

@@ -40,8 +40,10 @@ struct ModelConfig {
   GateActivation activation = GateActivation::kSilu;
   std::string activation_source;  // "config.json: hidden_act" or "architecture table"; for inspect.
   bool tied_head = false;
-  bool sub_norms = false;  // attn_sub_norm and ffn_sub_norm.
-  bool qk_norm = false;    // Per head, before RoPE.
+  // attn_sub_norm and ffn_sub_norm: the architecture's, or inserted by training into one that has
+  // none (config.json: quantization_config.sub_norms; GGUF: the tensors are there).
+  bool sub_norms = false;
+  bool qk_norm = false;  // Per head, before RoPE.
   bool qkv_bias = false, o_bias = false, mlp_bias = false;
   // The files say that linear layers are b1.58, or the architecture is. Where they do not, each
   // ternary matrix decides for itself: see activation_rule().

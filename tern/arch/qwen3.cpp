@@ -16,7 +16,7 @@ constexpr std::array kHeadNorms{
     TensorSpec{TensorRole::kKNorm, "model.layers.{}.self_attn.k_norm.weight",
                "blk.{}.attn_k_norm.weight", TensorShape::kHeadDim},
 };
-constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kHeadNorms);
+constexpr auto kTensors = join(kCommonTensors, kAttentionBiases, kHeadNorms, kSubNorms);
 
 }  // namespace
 

@@ -47,6 +47,15 @@ inline constexpr std::array kCommonTensors{
                TensorShape::kHiddenByFfn, true},
 };
 
+// Norms before each block's last product, by the names of 2B4T. A Llama or Qwen3 has them where
+// training inserted them.
+inline constexpr std::array kSubNorms{
+    TensorSpec{TensorRole::kAttnSubNorm, "model.layers.{}.self_attn.attn_sub_norm.weight",
+               "blk.{}.attn_sub_norm.weight", TensorShape::kQ},
+    TensorSpec{TensorRole::kFfnSubNorm, "model.layers.{}.mlp.ffn_sub_norm.weight",
+               "blk.{}.ffn_sub_norm.weight", TensorShape::kFfn},
+};
+
 inline constexpr std::array kAttentionBiases{
     TensorSpec{TensorRole::kQBias, "model.layers.{}.self_attn.q_proj.bias", "blk.{}.attn_q.bias",
                TensorShape::kQ},

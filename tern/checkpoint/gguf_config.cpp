@@ -264,13 +264,13 @@ ModelConfig read_gguf_config(const GgufFile& file, const Notice& notice) {
   model.activation = a->gguf_activation;
   model.activation_source = "architecture table (GGUF has no key for it)";
   model.tied_head = head_is_tied(file, *a);
-  model.sub_norms = a->sub_norms;
   model.qk_norm = a->qk_norm;
   const auto has = [&](arch::TensorRole role) {
     const arch::TensorSpec* spec = arch::find_spec(*a, role);
     return spec != nullptr && file.tensor(arch::tensor_name(spec->gguf, 0)) != nullptr;
   };
   using arch::TensorRole;
+  model.sub_norms = a->sub_norms || has(TensorRole::kAttnSubNorm);
   model.qkv_bias = has(TensorRole::kQBias) || has(TensorRole::kKBias) || has(TensorRole::kVBias);
   model.o_bias = has(TensorRole::kOBias);
   model.mlp_bias =

@@ -280,6 +280,7 @@ std::string needed_word(const Json& json, const char* key, std::string_view wher
 void read_tern_quantization(const Json& json, std::string_view where, HfConfig& out) {
   constexpr const char* kWeights = "'b1.58', 'b1' or 'fp'";
   const std::string weights = needed_word(json, "weights", where, kWeights);
+  if (json_bool(json, "sub_norms", where).value_or(false)) out.model.sub_norms = true;
   if (weights == "fp") {
     out.storage = HfStorage::kFloat;
     return;

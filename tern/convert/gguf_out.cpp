@@ -11,13 +11,13 @@
 #include <utility>
 
 #include "tern/arch/architecture.h"
+#include "tern/arch/rope_frequencies.h"
 #include "tern/base/error.h"
 #include "tern/checkpoint/gguf_config.h"
 #include "tern/checkpoint/tokenizer_gguf.h"
 #include "tern/convert/gguf_keys.h"
 #include "tern/convert/matrix_bytes.h"
 #include "tern/formats/gguf.h"
-#include "tern/model/rope_frequencies.h"
 #include "tern/quant/ternary_codec.h"
 
 namespace tern::convert {
@@ -265,7 +265,7 @@ class GgufConversion {
 
   void add_rope_factors() {
     if (config_.rope_factors.empty() && !config_.rope_llama3) return;
-    const std::vector<double> factors = model::rope_factors(config_);
+    const std::vector<double> factors = arch::rope_factors(config_);
     std::vector<float> values;
     for (const double f : factors) values.push_back(static_cast<float>(f));
     writer_.add_tensor("rope_freqs.weight", DType::kF32, {values.size()},

@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tern/arch/rope_frequencies.h"
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
 #include "tern/checkpoint/hf_config_out.h"
-#include "tern/model/rope_frequencies.h"
 
 namespace tern::convert {
 namespace {
@@ -39,7 +39,7 @@ std::optional<arch::Llama3RopeScaling> llama3_scaling(const ModelConfig& config,
   for (std::uint64_t context = 32; context <= std::uint64_t{1} << 20; context *= 2) {
     scaling.original_context = context;
     guess.rope_llama3 = scaling;
-    if (close(model::rope_factors(guess), factors)) return scaling;
+    if (close(arch::rope_factors(guess), factors)) return scaling;
   }
   throw Error(ErrorCode::kUnsupported,
               fmt::format("{}: rope_freqs.weight holds factors that rope_type \"llama3\" does not "
@@ -80,6 +80,15 @@ Json config_json(const checkpoint::Checkpoint& in, const HfBody& body) {
   json.erase("quantization_config");
   if (in.config().declares_float) {  // Without it, an architecture of b1.58 would be quantised.
     json["quantization_config"] = {{"quant_method", "tern"}, {"weights", "fp"}};
+  }
+  if (in.config().sub_norms && !arch::architecture(in.config().arch).sub_norms) {
+    if (body.packed || !in.config().declares_float) {
+      throw Error(ErrorCode::kUnsupported,
+                  fmt::format("{}: training inserted norms that a quantised folder of {} cannot "
+                              "declare to other programs, expected a GGUF as the output",
+                              in.name(), arch::architecture(in.config().arch).name));
+    }
+    json["quantization_config"]["sub_norms"] = true;
   }
   if (!body.packed) return json;
   apart.insert(apart.end(), body.not_packed.begin(), body.not_packed.end());

@@ -28,30 +28,24 @@ class SplitMix64 {
   std::uint64_t state_;
 };
 
-std::uint64_t count_windows(std::uint64_t tokens, std::uint64_t sequence) {
-  const std::uint64_t windows = sequence == 0 || tokens == 0 ? 0 : (tokens - 1) / sequence;
+}  // namespace
+
+WindowOrder::WindowOrder(std::uint64_t windows, std::uint64_t seed)
+    : windows_(windows), seed_(seed) {
   if (windows == 0) {
-    throw Error(ErrorCode::kBadArgument,
-                "the text has " + std::to_string(tokens) + " tokens, expected at least the " +
-                    std::to_string(sequence + 1) + " that one sequence and its last target take");
+    throw Error(ErrorCode::kBadArgument, "the text makes no sequence, expected one at least");
   }
   if (windows > std::numeric_limits<std::uint32_t>::max()) {
     throw Error(ErrorCode::kLimit, "the text makes " + std::to_string(windows) +
                                        " sequences, expected fewer than 2^32: train on longer "
                                        "sequences or less text");
   }
-  return windows;
 }
 
-}  // namespace
-
-WindowOrder::WindowOrder(std::uint64_t tokens, std::uint64_t sequence, std::uint64_t seed)
-    : windows_(count_windows(tokens, sequence)), sequence_(sequence), seed_(seed) {}
-
-std::uint64_t WindowOrder::first_token(std::uint64_t position) {
+std::uint64_t WindowOrder::window(std::uint64_t position) {
   const std::uint64_t epoch = position / windows_;
   if (order_.empty() || epoch != epoch_) shuffle(epoch);
-  return order_[static_cast<std::size_t>(position % windows_)] * sequence_;
+  return order_[static_cast<std::size_t>(position % windows_)];
 }
 
 void WindowOrder::shuffle(std::uint64_t epoch) {

@@ -8,7 +8,7 @@
 
 #include "tern/base/error.h"
 #include "tern/kernels/attention.h"
-#include "tern/model/rope_frequencies.h"
+#include "tern/arch/rope_frequencies.h"
 
 namespace tern::model {
 namespace {
@@ -90,7 +90,7 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
              const Progress& progress, TernaryLayout layout)
     : checkpoint_(std::move(checkpoint)),
       table_(&table),
-      rope_(checked_context(*checkpoint_, context), rope_frequencies(checkpoint_->config())) {
+      rope_(checked_context(*checkpoint_, context), arch::rope_frequencies(checkpoint_->config())) {
   const arch::ModelConfig& c = config();
   if (c.head_dim > kernels::kMaxHeadDim) {
     throw Error(ErrorCode::kUnsupported,

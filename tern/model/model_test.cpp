@@ -15,7 +15,7 @@
 #include "tern/base/math.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
-#include "tern/model/rope_frequencies.h"
+#include "tern/arch/rope_frequencies.h"
 #include "tern/model/trace.h"
 
 namespace tern::model {
@@ -340,7 +340,7 @@ TEST(RopeFrequencies, Llama3Scaling) {
   c.head_dim = 128;
   c.rope_theta = 500000;
   c.rope_llama3 = arch::Llama3RopeScaling{8, 1, 4, 8192};
-  const auto factors = rope_factors(c);
+  const auto factors = arch::rope_factors(c);
   EXPECT_EQ(factors[0], 1);
   EXPECT_EQ(factors[63], 8);
   const double frequency = std::pow(500000.0, -60.0 / 128);
@@ -351,7 +351,7 @@ TEST(RopeFrequencies, Llama3Scaling) {
   EXPECT_NEAR(factors[30], frequency / ((1 - smooth) * frequency / 8 + smooth * frequency), 1e-6);
   EXPECT_EQ(factors[30],
             static_cast<double>(static_cast<float>(factors[30])));  // As a GGUF has it.
-  EXPECT_NEAR(rope_frequencies(c)[30], frequency / factors[30], 1e-15);
+  EXPECT_NEAR(arch::rope_frequencies(c)[30], frequency / factors[30], 1e-15);
 }
 
 }  // namespace

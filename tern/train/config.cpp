@@ -64,7 +64,7 @@ const ConfigKey& find_key(std::string_view name, const std::string& where) {
        std::string(nearest_key(name)));
 }
 
-void apply_override(const std::string& text, TrainConfig& config, std::set<std::string>& given) {
+void apply_override(const std::string& text, TrainConfig& config) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     fail("--set " + text +
@@ -76,11 +76,10 @@ void apply_override(const std::string& text, TrainConfig& config, std::set<std::
   const std::optional<Json> parsed = parse_toml_value(value);
   key.read({"--set " + name, parsed.value_or(Json(value)), value, std::filesystem::current_path()},
            key.range, config);
-  given.insert(name);
+  config.given.insert(name);
 }
 
-void apply_file(const std::filesystem::path& file, TrainConfig& config,
-                std::set<std::string>& given) {
+void apply_file(const std::filesystem::path& file, TrainConfig& config) {
   const std::filesystem::path base = std::filesystem::absolute(file).parent_path();
   for (const TomlValue& value : read_toml(file)) {
     const std::string where = file.string() + ": line " + std::to_string(value.line);
@@ -91,7 +90,7 @@ void apply_file(const std::filesystem::path& file, TrainConfig& config,
     }
     const ConfigKey& key = find_key(value.key, where);
     key.read({where + ": " + value.key, value.value, "", base}, key.range, config);
-    given.insert(value.key);
+    config.given.insert(value.key);
   }
 }
 
@@ -130,7 +129,7 @@ void complete_model(TrainConfig& config, const std::string& file) {
 }
 
 void check(const TrainConfig& c, const std::string& file) {
-  if (c.sequence > c.model.context) {
+  if (c.model.context > 0 && c.sequence > c.model.context) {
     fail(file + ": training.sequence of " + std::to_string(c.sequence) +
          " found, expected at most the model.context of " + std::to_string(c.model.context));
   }
@@ -142,6 +141,12 @@ void check(const TrainConfig& c, const std::string& file) {
          " found, expected at least one step of " + std::to_string(c.tokens_per_step()) +
          " (sequence * batch * accumulate)");
   }
+  if (c.start.model.empty()) {
+    const char* key = c.start.sub_norms ? "start.sub_norms = true"
+                      : c.lora.rank > 0 ? "lora.rank"
+                                        : nullptr;
+    if (key != nullptr) fail(file + ": " + key + " found without a start.model, expected one");
+  }
   if (c.train_text.paths.empty()) fail(file + ": data.train = [] found, expected paths of text");
 }
 
@@ -150,16 +155,24 @@ void check(const TrainConfig& c, const std::string& file) {
 TrainConfig load_config(const std::filesystem::path& file,
                         const std::vector<std::string>& overrides) {
   TrainConfig config;
-  std::set<std::string> given;
-  apply_file(file, config, given);
-  for (const std::string& text : overrides) apply_override(text, config, given);
+  apply_file(file, config);
+  for (const std::string& text : overrides) apply_override(text, config);
+  const bool started = !config.start.model.empty();
+  if (started && !config.given.contains("tokenizer.path")) config.tokenizer = config.start.model;
   for (const ConfigKey& key : config_keys()) {
-    if (key.required() && !given.contains(std::string(key.name))) {
+    // A model to start from brings its shape and its tokenizer.
+    if (started && (section_of(key.name) == "model" || section_of(key.name) == "tokenizer"))
+      continue;
+    if (key.required() && !config.given.contains(key.name)) {
       fail(file.string() + ": no " + std::string(key.name) + " found, expected one (" +
            std::string(key.meaning.substr(0, key.meaning.size() - 1)) + ")");
     }
   }
-  complete_model(config, file.string());
+  if (config.messages && !config.given.contains("data.field")) {
+    config.train_text.json_field = config.held_out_text.json_field = "messages";
+  }
+  if (started && !config.given.contains("model.sub_norm_init")) config.sub_norm_init = 1;
+  if (config.model.hidden > 0) complete_model(config, file.string());
   check(config, file.string());
   return config;
 }

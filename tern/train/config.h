@@ -5,7 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,8 @@ namespace tern::train {
 
 enum class Precision { kAuto, kFloat32, kBFloat16 };  // kAuto: bf16 where the CPU multiplies it.
 enum class ScheduleKind { kTwoStage, kWsd, kCosine, kLinear, kConstant };
+enum class WarmupKind { kNone, kLinear, kExponential, kSigmoid };
+enum class LossReduction { kMean, kSum };
 
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kTwoStage;
@@ -30,6 +34,41 @@ struct ScheduleConfig {
   double decay_share = 0.2;        // wsd: share of the run at its end that decays.
   double final_ratio = 0;          // cosine, linear, wsd: last rate over peak.
   std::uint64_t warmup_steps = 375;
+};
+
+// What a run begins with where its weights are not random.
+struct StartConfig {
+  std::filesystem::path model;  // An HF folder with float weights; empty: random weights.
+  bool sub_norms = false;       // Insert norms before o and down, beginning at 1.
+};
+
+// How much of the quantisation is applied, lambda in x + lambda * (q(x) - x), while a model that
+// was trained without it gets used to it: 0 at step 0, 1 from step `steps` on
+// (huggingface.co/blog/1_58_llm_extreme_quantization).
+struct WarmupConfig {
+  WarmupKind kind = WarmupKind::kNone;  // 1 from the first step on.
+  std::uint64_t steps = 1000;
+  double sharpness = 0;  // 0: 6 for kExponential, 100 for kSigmoid.
+};
+
+// What the student learns from a full-precision teacher (BitNet Distillation, arXiv 2510.13998):
+// the sum of the terms below, each a mean over tokens, with these weights.
+struct DistilConfig {
+  std::filesystem::path teacher;  // Any model's HF folder; empty: no teacher.
+  double temperature = 5;         // Of both distributions of the next token.
+  double text = 1;                // Weight of the text's own cross-entropy,
+  double logits = 1;              // of KL(teacher || student) of the next token,
+  double attention = 0;           // of the attention relations of one layer.
+  std::int64_t layer = -1;        // That layer; from the last one where negative.
+  std::size_t relation_heads =
+      0;  // Into so many heads states are split; 0: the student's kv_heads.
+};
+
+struct LoraConfig {
+  std::size_t rank = 0;  // 0: no adapter, all weights are trained.
+  double alpha = 16;     // The adapter counts alpha / rank times.
+  std::vector<std::string> targets{"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                   "gate_proj", "up_proj", "down_proj"};
 };
 
 // Of which training fills in the rest: tied, as small models are.
@@ -52,11 +91,19 @@ struct TrainConfig {
   double init_std = 0.02;  // Of the first weights: see transformer.h.
   double sub_norm_init = 0.02;
 
+  // [start]: model, sub_norms. The shape in `model` above is then that model's, and known only when
+  // start_model.h has read it; a shape key that the file gives beside it must be the same.
+  StartConfig start;
+  WarmupConfig warmup;  // [quantization]: warmup, warmup_steps, sharpness.
+  DistilConfig distil;  // [distil]
+  LoraConfig lora;      // [lora]: rank, alpha, targets.
+
   // [tokenizer]
   std::filesystem::path tokenizer;  // path: what `tern tokenizer train` wrote, or any model's.
 
-  // [data]: train, held_out (lists of paths), holdout, separator (one or a list), field.
+  // [data]: train, held_out (lists of paths), holdout, separator (one or a list), field, form.
   corpus::TextSources train_text, held_out_text;
+  bool messages = false;  // form = "messages": conversations, of which answers are learnt.
   double holdout = 0.01;  // Used where held_out is empty.
 
   // [training]
@@ -69,7 +116,8 @@ struct TrainConfig {
   double minutes =
       0;  // Budget of wall time over all parts of the run; 0: none. One of both must be given.
   Precision precision = Precision::kAuto;
-  std::size_t threads = 0;  // 0: the CPUs of this process.
+  LossReduction loss = LossReduction::kMean;  // Over the targets of a step.
+  std::size_t threads = 0;                    // 0: the CPUs of this process.
 
   // [optimizer] AdamW. Decay is for matrices alone, not for norms.
   double beta1 = 0.9, beta2 = 0.95, epsilon = 1e-8;
@@ -94,6 +142,10 @@ struct TrainConfig {
   double spike =
       2.0;  // A loss more than this many nats above its running mean skips the step; 0: none.
 
+  // Names of the keys that the file or an override gave.
+  std::set<std::string, std::less<>> given;
+
+  // Of one process; all processes together take so many times their number.
   std::size_t tokens_per_step() const noexcept { return sequence * batch * accumulate; }
 };
 

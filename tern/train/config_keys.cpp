@@ -53,6 +53,7 @@ struct Word {
 };
 constexpr std::array kArchitectureWords{
     Word{"llama", arch::ArchitectureId::kLlama},
+    Word{"qwen3", arch::ArchitectureId::kQwen3},
     Word{"bitnet", arch::ArchitectureId::kBitnet},
     Word{"bitnet-b1.58", arch::ArchitectureId::kBitnetB158},
 };
@@ -70,6 +71,17 @@ constexpr std::array kScheduleWords{
     Word{"two-stage", ScheduleKind::kTwoStage}, Word{"wsd", ScheduleKind::kWsd},
     Word{"cosine", ScheduleKind::kCosine},      Word{"linear", ScheduleKind::kLinear},
     Word{"constant", ScheduleKind::kConstant},
+};
+
+constexpr std::array kWarmupWords{
+    Word{"none", WarmupKind::kNone},
+    Word{"linear", WarmupKind::kLinear},
+    Word{"exponential", WarmupKind::kExponential},
+    Word{"sigmoid", WarmupKind::kSigmoid},
+};
+constexpr std::array kReductionWords{
+    Word{"mean", LossReduction::kMean},
+    Word{"sum", LossReduction::kSum},
 };
 
 template <typename Words, typename E>
@@ -136,6 +148,26 @@ constexpr ConfigKey path(Text t) {
           [](const TrainConfig& c) { return Json(at<Path...>(c).string()); }};
 }
 
+// A path, or "" for none.
+template <auto... Path>
+constexpr ConfigKey optional_path(Text t) {
+  ConfigKey key = path<Path...>(t);
+  key.read = [](const KeyValue& v, const Range&, TrainConfig& c) {
+    at<Path...>(c) = v.text().empty() ? std::filesystem::path() : v.path();
+  };
+  return key;
+}
+
+template <auto... Path>
+constexpr ConfigKey boolean(Text t) {
+  return {t.name,
+          t.otherwise,
+          t.meaning,
+          {},
+          [](const KeyValue& v, const Range&, TrainConfig& c) { at<Path...>(c) = v.boolean(); },
+          [](const TrainConfig& c) { return Json(at<Path...>(c)); }};
+}
+
 template <auto... Path>
 constexpr ConfigKey paths(Text t) {
   return {t.name,
@@ -193,9 +225,6 @@ Json write_scale(const TrainConfig& c) {
   return c.scale == ScaleKind::kRow ? "row" : "tensor";
 }
 
-void read_tied(const KeyValue& v, const Range&, TrainConfig& c) { c.model.tied_head = v.boolean(); }
-Json write_tied(const TrainConfig& c) { return c.model.tied_head; }
-
 void read_rms_eps(const KeyValue& v, const Range& r, TrainConfig& c) {
   c.model.rms_eps = static_cast<float>(v.number(r));
 }
@@ -214,12 +243,46 @@ void read_field(const KeyValue& v, const Range&, TrainConfig& c) {
 }
 Json write_field(const TrainConfig& c) { return c.train_text.json_field; }
 
+void read_form(const KeyValue& v, const Range&, TrainConfig& c) {
+  const std::string form = v.json.is_string() || !v.bare.empty() ? v.text() : "";
+  if (form != "text" && form != "messages") v.wrong("\"text\" or \"messages\"");
+  c.messages = form == "messages";
+}
+Json write_form(const TrainConfig& c) { return c.messages ? "messages" : "text"; }
+
+void read_layer(const KeyValue& v, const Range&, TrainConfig& c) {
+  const double layer = v.json.is_number() ? v.json.get<double>() : 0.5;
+  if (layer != std::floor(layer) || std::abs(layer) > 65536) {
+    v.wrong("a whole number from -65536 to 65536");
+  }
+  c.distil.layer = static_cast<std::int64_t>(layer);
+}
+Json write_layer(const TrainConfig& c) { return c.distil.layer; }
+
+constexpr std::array<std::string_view, 7> kLinearNames{"q_proj",    "k_proj",  "v_proj",   "o_proj",
+                                                       "gate_proj", "up_proj", "down_proj"};
+void read_targets(const KeyValue& v, const Range&, TrainConfig& c) {
+  std::vector<std::string> targets;
+  for (const std::string& name : v.texts()) {
+    if (std::ranges::find(kLinearNames, name) == kLinearNames.end()) {
+      v.wrong("names among q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj and down_proj");
+    }
+    if (std::ranges::find(targets, name) == targets.end()) targets.push_back(name);
+  }
+  if (targets.empty()) v.wrong("at least one linear layer");
+  c.lora.targets = std::move(targets);
+}
+Json write_targets(const TrainConfig& c) { return c.lora.targets; }
+
 void read_prompts(const KeyValue& v, const Range&, TrainConfig& c) { c.sample_prompts = v.texts(); }
 Json write_prompts(const TrainConfig& c) { return c.sample_prompts; }
 
 using C = TrainConfig;
 using M = arch::ModelConfig;
 using S = ScheduleConfig;
+using W = WarmupConfig;
+using D = DistilConfig;
+using L = LoraConfig;
 using T = corpus::TextSources;
 
 constexpr double kWidth = 1 << 20;
@@ -227,6 +290,7 @@ constexpr double kMost = 9007199254740992;  // 2^53: up to here a float names ea
 constexpr Range kSteps{0, kMost};
 constexpr Range kShare{0, 1};
 constexpr Range kRate{.min = 0, .max = 10, .above_min = true};
+constexpr Range kWeight{0, 1e9};
 constexpr Range kBeta{.min = 0, .max = 1, .below_max = true};
 
 constexpr std::array kKeys{
@@ -271,12 +335,8 @@ constexpr std::array kKeys{
               {.min = 0, .max = 1, .above_min = true},
               read_rms_eps,
               write_rms_eps},
-    ConfigKey{"model.tied",
-              "",
-              "The output head is the embedding. `bitnet` has no other.",
-              {},
-              read_tied,
-              write_tied},
+    boolean<&C::model, &M::tied_head>(
+        {"model.tied", "The output head is the embedding. `bitnet` has no other."}),
     number<&C::init_std>({"model.init_std",
                           "Standard deviation of the first weights. Without sub-norms, the two "
                           "products that write to the residual stream get it divided by "
@@ -288,10 +348,30 @@ constexpr std::array kKeys{
                                "stream."},
                               {.min = 0, .max = 10}),
 
+    optional_path<&C::start, &StartConfig::model>(
+        {"start.model",
+         "A Hugging Face folder with float weights to go on from: a full-precision model, the "
+         "master weights of a b1.58 one, or a checkpoint of tern's. Its shape takes the place of "
+         "`[model]`'s. Empty: random weights."}),
+    boolean<&C::start, &StartConfig::sub_norms>(
+        {"start.sub_norms",
+         "Insert norms before each block's last product, which the model does not have; they begin "
+         "at `model.sub_norm_init` (1 unless given)."}),
+
+    word<kWarmupWords, &C::warmup, &W::kind>(
+        {"quantization.warmup",
+         "How the share of quantisation rises from 0 to 1: `none` (1 at once), `linear`, "
+         "`exponential` or `sigmoid`; see below."}),
+    whole<&C::warmup, &W::steps>({"quantization.warmup_steps", "Steps until it is 1."}, {1, kMost}),
+    number<&C::warmup, &W::sharpness>(
+        {"quantization.sharpness",
+         "The *k* of the formulas; 0: 6 for `exponential`, 100 for `sigmoid`."},
+        {0, 10000}),
+
     path<&C::tokenizer>(
         {"tokenizer.path",
          "What `tern tokenizer train` wrote, or the tokenizer of any model; it gives "
-         "the size of the vocabulary.",
+         "the size of the vocabulary. With `start.model`, that model's.",
          "required"}),
 
     paths<&C::train_text, &T::paths>(
@@ -310,10 +390,16 @@ constexpr std::array kKeys{
               write_separators},
     ConfigKey{"data.field",
               "",
-              "The field of each `.jsonl` line that holds the text.",
+              "The field of each `.jsonl` line that holds the text, or the messages.",
               {},
               read_field,
               write_field},
+    ConfigKey{"data.form",
+              "",
+              "`text`, or `messages`: conversations, of which the assistant's words are learnt.",
+              {},
+              read_form,
+              write_form},
 
     path<&C::out>({"training.out", "The run's folder.", "required"}),
     whole<&C::seed>({"training.seed", "Of the first weights and of the order of the text."},
@@ -330,6 +416,9 @@ constexpr std::array kKeys{
         {0, 1e7}),
     word<kPrecisionWords, &C::precision>(
         {"training.precision", "`f32`, `bf16`, or `auto`: bf16 where the CPU multiplies it."}),
+    word<kReductionWords, &C::loss>(
+        {"training.loss",
+         "`mean` or `sum` over the targets of a step; what is written down is the mean."}),
     whole<&C::threads>({"training.threads", "0: the CPUs that this process may use."}, {0, 4096}),
 
     number<&C::beta1>({"optimizer.beta1", "AdamW's first moment."}, kBeta),
@@ -357,6 +446,36 @@ constexpr std::array kKeys{
         {"schedule.final_ratio", "`wsd`, `cosine`, `linear`: last rate over peak."}, kShare),
     whole<&C::schedule, &S::warmup_steps>(
         {"schedule.warmup_steps", "Steps in which the rate rises from 0."}, kSteps),
+
+    optional_path<&C::distil, &D::teacher>(
+        {"distil.teacher",
+         "A full-precision model's folder, of the same vocabulary. Empty: none."}),
+    number<&C::distil, &D::temperature>(
+        {"distil.temperature", "Of the teacher's and the student's distributions."},
+        {.min = 0, .max = 1000, .above_min = true}),
+    number<&C::distil, &D::text>({"distil.text", "Weight of the text's cross-entropy."}, kWeight),
+    number<&C::distil, &D::logits>(
+        {"distil.logits", "Weight of the divergence from the teacher's next token."}, kWeight),
+    number<&C::distil, &D::attention>(
+        {"distil.attention", "Weight of the divergence of attention relations at one layer."},
+        kWeight),
+    ConfigKey{"distil.layer",
+              "",
+              "That layer, from 0; negative: from the last one.",
+              {},
+              read_layer,
+              write_layer},
+    whole<&C::distil, &D::relation_heads>(
+        {"distil.relation_heads", "Heads of those relations; 0: the student's `kv_heads`."},
+        {0, 65536}),
+
+    whole<&C::lora, &L::rank>(
+        {"lora.rank",
+         "Rank of the adapter that is trained while the model stays as it is; 0: none."},
+        {0, 65536}),
+    number<&C::lora, &L::alpha>({"lora.alpha", "The adapter counts `alpha` / `rank` times."},
+                                {.min = 0, .max = 1e6, .above_min = true}),
+    ConfigKey{"lora.targets", "", "Linear layers that have one.", {}, read_targets, write_targets},
 
     whole<&C::evaluate_every>(
         {"evaluate.every", "Steps between held-out losses; 0: only at the end."}, kSteps),

@@ -8,39 +8,32 @@
 #include <vector>
 
 #include "tern/base/utf8.h"
+#include "tern/train/objective.h"
 
 namespace tern::train {
-namespace {
 
 using torch::Tensor;
 
-}  // namespace
-
-HeldOut held_out_loss(Transformer& model, const corpus::TokenShards& shards, std::int64_t sequence,
-                      std::int64_t batch, std::uint64_t limit) {
+HeldOut held_out_loss(Transformer& model, const Batches& text, std::size_t batch,
+                      std::uint64_t limit) {
   const torch::NoGradGuard no_grad;
-  const auto width = static_cast<std::uint64_t>(sequence);
-  std::uint64_t windows = (shards.tokens() - 1) / width;
-  if (limit > 0) windows = std::min(windows, std::max<std::uint64_t>(1, limit / width));
-  HeldOut out;
-  double sum = 0;
+  std::uint64_t windows = text.windows();
+  if (limit > 0)
+    windows = std::min(windows, std::max<std::uint64_t>(1, limit / text.window_tokens()));
+  double sum = 0, scored = 0;
   for (std::uint64_t first = 0; first < windows;) {
-    const auto rows = static_cast<std::int64_t>(
-        std::min<std::uint64_t>(static_cast<std::uint64_t>(batch), windows - first));
-    Tensor ids = torch::empty({rows, sequence + 1}, torch::kInt64);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      shards.read((first + static_cast<std::uint64_t>(r)) * width,
-                  std::span(ids.data_ptr<std::int64_t>() + r * (sequence + 1), width + 1));
-    }
-    const double loss =
-        model->loss(ids.slice(1, 0, sequence), ids.slice(1, 1, sequence + 1)).item<double>();
-    sum += loss * static_cast<double>(rows);
-    first += static_cast<std::uint64_t>(rows);
+    std::vector<std::uint64_t> rows;
+    while (rows.size() < batch && first < windows) rows.push_back(first++);
+    const Batch part = text.read(rows);
+    const double counted = part.targets_counted();
+    if (counted > 0) sum += mean_loss(model, part).item<double>() * counted;
+    scored += counted;
   }
-  out.loss = sum / static_cast<double>(windows);
-  out.scored = windows * width;
-  out.bits_per_byte = out.loss / std::numbers::ln2 * static_cast<double>(shards.tokens()) /
-                      static_cast<double>(shards.text_bytes());
+  HeldOut out;
+  out.loss = sum / scored;
+  out.scored = static_cast<std::uint64_t>(scored);
+  out.bits_per_byte = out.loss / std::numbers::ln2 * static_cast<double>(text.targets()) /
+                      static_cast<double>(text.target_bytes());
   return out;
 }
 

@@ -5,23 +5,24 @@
 #include <string>
 
 #include "tern/base/json.h"
-#include "tern/corpus/token_shards.h"
 #include "tern/tokenizer/tokenizer.h"
+#include "tern/train/batch.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/transformer.h"
 
 namespace tern::train {
 
 struct HeldOut {
-  double loss = 0;           // Nats per token.
-  double bits_per_byte = 0;  // loss / ln 2 * tokens / bytes of the whole held-out text.
-  std::uint64_t scored = 0;  // Tokens.
+  double loss = 0;           // Nats per target.
+  double bits_per_byte = 0;  // loss / ln 2 * targets / bytes of the whole held-out text.
+  std::uint64_t scored = 0;  // Targets.
 };
 
-// Mean loss over the first `limit` tokens (0: all) of the held-out text in windows of `sequence`
-// tokens, each token once, none with the context of the window before. `batch` windows at a time.
-HeldOut held_out_loss(Transformer& model, const corpus::TokenShards& shards, std::int64_t sequence,
-                      std::int64_t batch, std::uint64_t limit);
+// Mean loss over the first windows of the held-out text, as many as hold `limit` tokens (0: all;
+// one at least), each target once, none with the context of the window before. `batch` windows at a
+// time.
+HeldOut held_out_loss(Transformer& model, const Batches& text, std::size_t batch,
+                      std::uint64_t limit);
 
 // Share of -1, 0 and +1 in each BitLinear, and of digits that differ from `before` (which becomes
 // the digits of now; a layer that it lacks has flipped nothing): the "layers" of metrics.h.

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "tern/arch/architecture.h"
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
 #include "tern/checkpoint/hf_config_out.h"
@@ -91,8 +92,14 @@ void fill(const formats::SafetensorsFile& file, const std::string& name, Tensor 
   std::memcpy(to.data_ptr(), view->bytes.data(), view->bytes.size());
 }
 
+// Whether training inserted norms that the architecture does not have.
+bool has_inserted_norms(const TrainConfig& config) {
+  return config.model.sub_norms && !arch::architecture(config.model.arch).sub_norms;
+}
+
 Json quantization(const TrainConfig& config) {
-  if (config.weights == WeightKind::kTernary && config.scale == ScaleKind::kTensor) {
+  const bool inserted = has_inserted_norms(config);
+  if (!inserted && config.weights == WeightKind::kTernary && config.scale == ScaleKind::kTensor) {
     return {{"quant_method", "bitnet"},
             {"linear_class", "autobitlinear"},
             {"quantization_mode", "online"},
@@ -102,6 +109,7 @@ Json quantization(const TrainConfig& config) {
   Json json = {{"quant_method", "tern"},
                {"weights", std::string(name(config.weights))},
                {"modules_to_not_convert", {"lm_head"}}};
+  if (inserted) json["sub_norms"] = true;
   if (config.weights == WeightKind::kFullPrecision) return json;
   json["scale"] = config.scale == ScaleKind::kTensor ? "tensor"
                   : config.scale == ScaleKind::kRow  ? "row"
@@ -136,7 +144,8 @@ void write_model(const fs::path& folder, const TrainConfig& config,
   Json json = checkpoint::hf_config(config.model, &tokenizer, folder.string());
   json["torch_dtype"] = "float32";
   const bool plain = config.weights == WeightKind::kFullPrecision &&
-                     config.model.arch == arch::ArchitectureId::kLlama;
+                     !arch::architecture(config.model.arch).declares_b158 &&
+                     !has_inserted_norms(config);
   if (!plain) json["quantization_config"] = quantization(config);
   write_json(folder / "config.json", json);
 }

@@ -1,4 +1,5 @@
-// The rates of a step: one factor for the warm-up, one line or curve for the rest.
+// The rates of a step: one factor for the warm-up, one line or curve for the rest; and how much of
+// the quantisation holds in it.
 #include "tern/train/schedule.h"
 
 #include <algorithm>
@@ -45,6 +46,20 @@ Rates rates(const ScheduleConfig& schedule, std::uint64_t step, double progress)
   Rates r = after_warmup(schedule, std::clamp(progress, 0.0, 1.0));
   r.learning_rate *= warmup_factor(step, schedule.warmup_steps);
   return r;
+}
+
+double quantization_share(const WarmupConfig& warmup, std::uint64_t step) noexcept {
+  if (warmup.kind == WarmupKind::kNone || step >= warmup.steps) return 1;
+  const double t = static_cast<double>(step) / static_cast<double>(warmup.steps);
+  const double k = warmup.sharpness;
+  switch (warmup.kind) {
+    case WarmupKind::kExponential:
+      return 1 - std::pow(1 - t, k > 0 ? k : 6);
+    case WarmupKind::kSigmoid:
+      return 1 / (1 + std::exp(-(k > 0 ? k : 100) * (t - 0.5)));
+    default:
+      return t;
+  }
 }
 
 }  // namespace tern::train

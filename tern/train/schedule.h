@@ -1,4 +1,5 @@
-// Learning rate and weight decay over a run (the training FAQ of BitNet b1.58).
+// Learning rate and weight decay over a run (the training FAQ of BitNet b1.58), and the warm-up of
+// quantisation (huggingface.co/blog/1_58_llm_extreme_quantization).
 #pragma once
 
 #include <cstdint>
@@ -21,5 +22,13 @@ struct Rates {
 //   cosine     half a cosine from learning_rate to final_ratio of it
 //   linear     a line between the same; constant: learning_rate
 Rates rates(const ScheduleConfig& schedule, std::uint64_t step, double progress) noexcept;
+
+// How much of the quantisation holds at `step`, counted from 0: with t = step / steps, below 1
+// where t is, and 1 from there on:
+//   none         1
+//   linear       t
+//   exponential  1 - (1 - t)^k
+//   sigmoid      1 / (1 + exp(-k (t - 1/2)))
+double quantization_share(const WarmupConfig& warmup, std::uint64_t step) noexcept;
 
 }  // namespace tern::train

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tern/base/error.h"
 #include "tern/base/system.h"
 
 namespace tern::train {
@@ -25,7 +26,12 @@ TransformerOptions transformer_options(const TrainConfig& config) {
           .lambda = 1};
 }
 
-Stepper::Stepper(const TrainConfig& config) : config_(config) {
+Stepper::Stepper(const TrainConfig& config)
+    : config_(config), objective_(config, product_type(config.precision)) {
+  if (config.lora.rank > 0) {
+    throw Error(ErrorCode::kUnsupported,
+                "lora.rank found, expected none: there are no adapters yet");
+  }
   torch::manual_seed(config.seed);
   model_ = Transformer(transformer_options(config), config.init_std, config.sub_norm_init);
   std::vector<torch::Tensor> matrices, vectors;
@@ -43,11 +49,8 @@ Stepper::Stepper(const TrainConfig& config) : config_(config) {
   optimizer_ = std::make_unique<torch::optim::AdamW>(std::move(groups), *options());
 }
 
-double Stepper::accumulate(const torch::Tensor& tokens, const torch::Tensor& targets) {
-  const torch::Tensor loss = model_->loss(tokens, targets);
-  const double value = loss.item<double>();
-  if (std::isfinite(value)) (loss / static_cast<double>(config_.accumulate)).backward();
-  return value;
+LossTerms Stepper::accumulate(const Batch& batch, const StepTotals& totals) {
+  return objective_.accumulate(model_, batch, totals);
 }
 
 double Stepper::clip() {

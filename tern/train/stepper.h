@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tern/train/config.h"
+#include "tern/train/objective.h"
 #include "tern/train/schedule.h"
 #include "tern/train/transformer.h"
 
@@ -25,9 +26,9 @@ class Stepper {
   // matrices (embedding and head too) decay, vectors (norms) do not.
   explicit Stepper(const TrainConfig& config);
 
-  // Adds the gradients of loss / config.accumulate; returns the loss (mean nats per token).
-  // tokens and targets: (batch, sequence) int64.
-  double accumulate(const torch::Tensor& tokens, const torch::Tensor& targets);
+  // Adds the gradients of a batch; `totals` are of the whole step. The sum over the step's batches
+  // is the step's loss (objective.h).
+  LossTerms accumulate(const Batch& batch, const StepTotals& totals);
   // The norm of all gradients together, which then are scaled down to config.clip where it is
   // larger. Not finite where a gradient is not.
   double clip();
@@ -44,6 +45,7 @@ class Stepper {
   TrainConfig config_;
   Transformer model_{nullptr};
   std::unique_ptr<torch::optim::AdamW> optimizer_;
+  Objective objective_;
 };
 
 }  // namespace tern::train

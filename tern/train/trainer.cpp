@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,14 +15,15 @@
 #include "tern/base/system.h"
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/checkpoint.h"
-#include "tern/corpus/token_shards.h"
 #include "tern/corpus/window_order.h"
 #include "tern/train/evaluate.h"
 #include "tern/train/event_file.h"
 #include "tern/train/metrics.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/schedule.h"
+#include "tern/train/start_model.h"
 #include "tern/train/stepper.h"
+#include "tern/train/text_batches.h"
 
 namespace tern::train {
 namespace {
@@ -45,10 +45,7 @@ class Trainer {
       : config_(std::move(config)),
         options_(options),
         folder_(config_.out),
-        tokenizer_(open_tokenizer(config_)) {
-    config_.model.vocab = tokenizer_.vocab_size();
-    arch::validate(config_.model, "the config's model");
-  }
+        tokenizer_(open_tokenizer(config_)) {}
 
   TrainResult run() {
     torch::set_num_threads(
@@ -56,14 +53,18 @@ class Trainer {
     std::filesystem::create_directories(config_.out);
     const FileLock lock(config_.out / kLockName, config_.out.string());
     const auto checkpoint = open_folder();
-    open_text();
+    text_ = open_text(config_, tokenizer_, options_.progress, options_.notice);
+    order_.emplace(text_.train->windows(), config_.seed);
     stepper_.emplace(config_);
     if (checkpoint) {
       go_on_from(*checkpoint);
       if (state_.finished && progress() >= 1) return result(true);
     } else {
-      state_.train_text = text_->content_hash();
-      state_.held_out_text = held_out_->content_hash();
+      state_.train_text = text_.train->content_hash();
+      state_.held_out_text = text_.held_out->content_hash();
+      if (!config_.start.model.empty()) {
+        load_folder_weights(config_.start.model, stepper_->model(), config_.start.sub_norms);
+      }
     }
     folder_.keep_tokenizer(config_, tokenizer_.data());
     write_file(config_.out / "config.toml", to_toml(config_));
@@ -84,6 +85,7 @@ class Trainer {
                               config_.out.string()));
     }
     folder_.clean();
+    settle_model(newest);
     if (newest) {
       check_same_run(config_.out / "config.toml");
     } else {
@@ -92,10 +94,27 @@ class Trainer {
     return newest;
   }
 
+  // The shape of the model that the run starts from, or that it has been training so far.
+  void settle_model(const std::optional<std::filesystem::path>& newest) {
+    arch::ModelConfig& model = config_.model;
+    if (config_.start.model.empty()) {
+      model.vocab = tokenizer_.vocab_size();
+    } else {
+      take_shape(config_, newest ? *newest : config_.start.model);
+      if (tokenizer_.vocab_size() > model.vocab) {
+        throw Error(ErrorCode::kBadArgument,
+                    fmt::format("{}: {} pieces found, expected at most the {} of the model in {}",
+                                config_.tokenizer.string(), tokenizer_.vocab_size(), model.vocab,
+                                config_.start.model.string()));
+      }
+    }
+    arch::validate(model, "the config's model");
+  }
+
   void go_on_from(const std::filesystem::path& checkpoint) {
     state_ = folder_.read(checkpoint, *stepper_, digits_);
-    if (state_.train_text != text_->content_hash() ||
-        state_.held_out_text != held_out_->content_hash()) {
+    if (state_.train_text != text_.train->content_hash() ||
+        state_.held_out_text != text_.held_out->content_hash()) {
       throw Error(ErrorCode::kBadArgument,
                   fmt::format("the tokens of the text are not those that the run in {} was begun "
                               "with, expected the same text and vocabulary",
@@ -110,7 +129,7 @@ class Trainer {
   void check_same_run(const std::filesystem::path& file) const {
     const Json was = to_json(load_config(file, {}));
     const Json now = to_json(config_);
-    for (const char* section : {"model", "data"}) {
+    for (const char* section : {"model", "start", "data"}) {
       if (was.at(section) != now.at(section)) differs(section, was.at(section), now.at(section));
     }
     for (const char* key : {"seed", "sequence"}) {
@@ -131,36 +150,6 @@ class Trainer {
           fmt::format("{}.{} is {}, but the run in {} has {}", section, key, dump_json(value),
                       config_.out.string(), was.contains(key) ? dump_json(was.at(key)) : "none"));
     }
-  }
-
-  void open_text() {
-    const std::filesystem::path data = config_.out / "data";
-    corpus::make_token_shards(data,
-                              {.train = config_.train_text,
-                               .held_out = config_.held_out_text,
-                               .holdout = config_.holdout},
-                              tokenizer_, options_.progress);
-    text_.emplace(data, corpus::Split::kTrain);
-    held_out_.emplace(data, corpus::Split::kHeldOut);
-    const std::uint64_t step = config_.tokens_per_step();
-    if (text_->tokens() <= step) {
-      throw Error(ErrorCode::kBadArgument,
-                  fmt::format("the text has {} tokens, expected more than the {} of one step",
-                              text_->tokens(), step));
-    }
-    if (held_out_->tokens() <= config_.sequence) {
-      throw Error(
-          ErrorCode::kBadArgument,
-          fmt::format("the held-out text has {} tokens, expected more than a sequence of {}",
-                      held_out_->tokens(), config_.sequence));
-    }
-    order_.emplace(text_->tokens(), config_.sequence, config_.seed);
-    notify(
-        options_.notice,
-        fmt::format("{} tokens of text in {} documents ({:.3f} bytes per token), {} held out",
-                    text_->tokens(), text_->documents(),
-                    static_cast<double>(text_->text_bytes()) / static_cast<double>(text_->tokens()),
-                    held_out_->tokens()));
   }
 
   std::uint64_t tokens() const noexcept { return state_.position * config_.sequence; }
@@ -203,10 +192,19 @@ class Trainer {
 
   // The whole held-out text, once, in float32 as the engine computes.
   void finish() {
-    const torch::Dtype trained_in = stepper_->model()->options().product_type;
-    stepper_->model()->set_product_type(torch::kFloat32);
-    const HeldOut all = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(), 0);
-    stepper_->model()->set_product_type(trained_in);
+    Transformer& model = stepper_->model();
+    const torch::Dtype trained_in = model->options().product_type;
+    if (model->options().lambda < 1) {
+      notify(
+          options_.notice,
+          fmt::format("the run ended with {:.3f} of the quantisation; the model that it leaves is "
+                      "quantised whole, and is measured so",
+                      model->options().lambda));
+    }
+    model->set_lambda(1);
+    model->set_product_type(torch::kFloat32);
+    const HeldOut all = held_out_loss(model, *text_.held_out, config_.batch, 0);
+    model->set_product_type(trained_in);
     check_finite(all);
     metrics_->append({{"kind", "final"},
                       {"step", state_.step},
@@ -231,37 +229,41 @@ class Trainer {
     return out;
   }
 
-  std::int64_t sequence() const { return static_cast<std::int64_t>(config_.sequence); }
-  std::int64_t batch() const { return static_cast<std::int64_t>(config_.batch); }
-
-  // The next micro-batch: (batch, sequence + 1) ids.
-  Tensor next_windows(std::uint64_t position) {
-    Tensor ids = torch::empty({batch(), sequence() + 1}, torch::kInt64);
-    for (std::int64_t r = 0; r < batch(); ++r) {
-      text_->read(
-          order_->first_token(position + static_cast<std::uint64_t>(r)),
-          std::span(ids.data_ptr<std::int64_t>() + r * (sequence() + 1), config_.sequence + 1));
+  // The micro-batches of the next step.
+  std::vector<Batch> next_batches() {
+    std::vector<Batch> batches;
+    for (std::size_t i = 0; i < config_.accumulate; ++i) {
+      std::vector<std::uint64_t> windows;
+      for (std::size_t r = 0; r < config_.batch; ++r) {
+        windows.push_back(order_->window(state_.position + i * config_.batch + r));
+      }
+      batches.push_back(text_.train->read(windows));
     }
-    return ids;
+    return batches;
   }
 
   void step() {
     const double start = monotonic_seconds();
     const Rates now = rates(config_.schedule, state_.step, progress());
-    std::uint64_t position = state_.position;
-    double loss = 0;
-    for (std::size_t i = 0; i < config_.accumulate; ++i) {
-      const Tensor ids = next_windows(position);
-      const Tensor in = ids.slice(1, 0, sequence());
-      const double part = stepper_->accumulate(in, ids.slice(1, 1, sequence() + 1));
-      if (!std::isfinite(part)) {
+    stepper_->model()->set_lambda(quantization_share(config_.warmup, state_.step));
+    const std::vector<Batch> batches = next_batches();
+    StepTotals totals;
+    for (const Batch& batch : batches) {
+      totals.targets += batch.targets_counted();
+      totals.windows += static_cast<double>(batch.tokens.size(0));
+    }
+    LossTerms terms;
+    for (const Batch& batch : batches) {
+      const LossTerms part = stepper_->accumulate(batch, totals);
+      if (!std::isfinite(part.total)) {
+        const std::string layer = stepper_->model()->first_non_finite(batch.tokens, batch.segments);
         refuse(fmt::format("the loss is {}, and {} is the first layer whose output is not finite",
-                           part, stepper_->model()->first_non_finite(in)),
+                           part.total, layer.empty() ? "none" : layer),
                state_.step + 1);
       }
-      loss += part / static_cast<double>(config_.accumulate);
-      position += config_.batch;
+      terms += part;
     }
+    const double loss = terms.total;
     const double norm = stepper_->clip();
     if (!std::isfinite(norm)) {
       const std::string layer = stepper_->first_non_finite_gradient();
@@ -287,24 +289,33 @@ class Trainer {
     state_.running_loss = state_.running_loss < 0
                               ? seen
                               : state_.running_loss + kRunningWeight * (seen - state_.running_loss);
-    state_.position = position;
+    state_.position += config_.batch * config_.accumulate;
     ++state_.step;
-    record(now, loss, norm, skipped, start);
+    record(now, terms, norm, skipped, start);
   }
 
-  void record(const Rates& now, double loss, double norm, bool skipped, double start) {
+  void record(const Rates& now, const LossTerms& terms, double norm, bool skipped, double start) {
     const double seconds = monotonic_seconds() - start;
     const double speed = static_cast<double>(config_.tokens_per_step()) / seconds;
-    metrics_->append({{"kind", "step"},
-                      {"step", state_.step},
-                      {"tokens", tokens()},
-                      {"loss", loss},
-                      {"learning_rate", now.learning_rate},
-                      {"weight_decay", now.weight_decay},
-                      {"grad_norm", norm},
-                      {"tokens_per_second", speed},
-                      {"seconds", state_.seconds + seconds},
-                      {"skipped", skipped}});
+    const double loss = terms.total;
+    Json line = {{"kind", "step"},
+                 {"step", state_.step},
+                 {"tokens", tokens()},
+                 {"loss", loss},
+                 {"learning_rate", now.learning_rate},
+                 {"weight_decay", now.weight_decay},
+                 {"grad_norm", norm},
+                 {"tokens_per_second", speed},
+                 {"seconds", state_.seconds + seconds},
+                 {"skipped", skipped}};
+    if (config_.warmup.kind != WarmupKind::kNone) {
+      line["lambda"] = stepper_->model()->options().lambda;
+    }
+    if (!config_.distil.teacher.empty()) {
+      line["terms"] = {
+          {"text", terms.text}, {"logits", terms.logits}, {"attention", terms.attention}};
+    }
+    metrics_->append(line);
     events_->scalar("loss/train", state_.step, loss);
     events_->scalar("learning_rate", state_.step, now.learning_rate);
     events_->scalar("grad_norm", state_.step, norm);
@@ -331,22 +342,27 @@ class Trainer {
     };
     bool best = false;
     if (due(config_.evaluate_every)) {
-      const HeldOut held = held_out_loss(stepper_->model(), *held_out_, sequence(), batch(),
-                                         config_.evaluate_tokens);
+      Transformer& model = stepper_->model();
+      model->set_lambda(quantization_share(config_.warmup, state_.step));
+      const HeldOut held =
+          held_out_loss(model, *text_.held_out, config_.batch, config_.evaluate_tokens);
       check_finite(held);
-      metrics_->append({{"kind", "held_out"},
-                        {"step", state_.step},
-                        {"tokens", tokens()},
-                        {"loss", held.loss},
-                        {"bits_per_byte", held.bits_per_byte},
-                        {"scored", held.scored}});
+      Json line = {{"kind", "held_out"},
+                   {"step", state_.step},
+                   {"tokens", tokens()},
+                   {"loss", held.loss},
+                   {"bits_per_byte", held.bits_per_byte},
+                   {"scored", held.scored}};
+      if (config_.warmup.kind != WarmupKind::kNone) line["lambda"] = model->options().lambda;
+      metrics_->append(line);
       events_->scalar("loss/held_out", state_.step, held.loss);
       events_->scalar("bits_per_byte/held_out", state_.step, held.bits_per_byte);
       const Json layers = weight_shares(stepper_->model(), digits_);
       if (!layers.empty()) {
         metrics_->append({{"kind", "weights"}, {"step", state_.step}, {"layers", layers}});
       }
-      best = state_.step > 0 && held.loss < state_.best_loss;
+      // A model that is quantised in part is not what the run is for.
+      best = state_.step > 0 && model->options().lambda >= 1 && held.loss < state_.best_loss;
       if (best) {
         state_.best_loss = held.loss;
         state_.best_step = state_.step;
@@ -402,7 +418,7 @@ class Trainer {
   const TrainOptions& options_;
   RunFolder folder_;
   tokenizer::Tokenizer tokenizer_;
-  std::optional<corpus::TokenShards> text_, held_out_;
+  RunText text_;
   std::optional<corpus::WindowOrder> order_;
   std::optional<Stepper> stepper_;
   std::optional<MetricsLog> metrics_;

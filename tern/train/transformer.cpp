@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "tern/arch/architecture.h"
+#include "tern/arch/rope_frequencies.h"
 #include "tern/base/error.h"
 
 namespace tern::train {
@@ -40,9 +41,6 @@ void refuse_unless(bool right, const char* what) {
 void check(const TransformerOptions& o) {
   const arch::ModelConfig& c = o.config;
   refuse_unless(!c.qkv_bias && !c.o_bias && !c.mlp_bias, "biases");
-  refuse_unless(!c.qk_norm, "norms of q and k");
-  refuse_unless(c.rope_linear_factor == 1 && !c.rope_llama3 && c.rope_factors.empty(),
-                "scaled RoPE");
   const auto narrow = [&](std::size_t width) {
     return width % static_cast<std::size_t>(o.format.group) != 0;
   };
@@ -61,23 +59,26 @@ RmsNormImpl::RmsNormImpl(std::int64_t width, double eps)
     : weight(register_parameter("weight", torch::ones({width}))), eps_(eps) {}
 
 RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence) {
-  const std::int64_t half = size(config.head_dim) / 2;
-  const Tensor exponent =
-      torch::arange(half, torch::kFloat64) * (2.0 / static_cast<double>(config.head_dim));
-  const Tensor frequencies = torch::pow(config.rope_theta, -exponent);
+  const Tensor frequencies = torch::tensor(arch::rope_frequencies(config), torch::kFloat64);
   const Tensor angles =
       torch::arange(sequence, torch::kFloat64).unsqueeze(1) * frequencies.unsqueeze(0);
   return {angles.cos().to(torch::kFloat32), angles.sin().to(torch::kFloat32)};
 }
 
-Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, torch::Dtype type) {
-  const std::int64_t sequence = q.size(1);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(2)));
-  const Tensor later =
-      torch::full({sequence, sequence}, -std::numeric_limits<float>::infinity()).triu_(1);
+Tensor causal_mask(std::int64_t sequence, const Tensor& segments) {
+  constexpr float kNever = -std::numeric_limits<float>::infinity();
+  const Tensor later = torch::full({sequence, sequence}, kNever).triu_(1);
+  if (!segments.defined()) return later;
+  const Tensor apart = segments.unsqueeze(2).ne(segments.unsqueeze(1)).unsqueeze(1);
+  return later.expand(apart.sizes()).masked_fill(apart, kNever);
+}
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
+                 torch::Dtype type) {
+  const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
   const Tensor scores =
-      torch::bmm((q * scale).to(type), k.to(type).transpose(1, 2)).to(torch::kFloat32) + later;
-  return torch::bmm(scores.softmax(-1).to(type), v.to(type)).to(torch::kFloat32);
+      torch::matmul((q * scale).to(type), k.to(type).transpose(2, 3)).to(torch::kFloat32) + mask;
+  return torch::matmul(scores.softmax(-1).to(type), v.to(type)).to(torch::kFloat32);
 }
 
 AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
@@ -85,6 +86,11 @@ AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
   q_proj_ = register_module("q_proj", linear(o, c.hidden, c.q_width()));
   k_proj_ = register_module("k_proj", linear(o, c.hidden, c.kv_width()));
   v_proj_ = register_module("v_proj", linear(o, c.hidden, c.kv_width()));
+  if (c.qk_norm) {
+    const double eps = static_cast<double>(c.rms_eps);
+    q_norm_ = register_module("q_norm", RmsNorm(size(c.head_dim), eps));
+    k_norm_ = register_module("k_norm", RmsNorm(size(c.head_dim), eps));
+  }
   if (c.sub_norms) {
     sub_norm_ = register_module(module_name(c, arch::TensorRole::kAttnSubNorm),
                                 RmsNorm(size(c.q_width()), static_cast<double>(c.rms_eps)));
@@ -92,19 +98,24 @@ AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
   o_proj_ = register_module("o_proj", linear(o, c.q_width(), c.hidden));
 }
 
-Tensor AttentionImpl::forward(const Tensor& x, const RopeTables& rope) {
+Tensor AttentionImpl::forward(const Tensor& x, const LayerContext& context,
+                              AttentionStates* states) {
   const std::int64_t batch = x.size(0), sequence = x.size(1);
   const std::int64_t count = size(options_.config.heads), kv = size(options_.config.kv_heads);
-  const Tensor q = rotated_heads(q_proj_(x), count, rope);
-  Tensor k = rotated_heads(k_proj_(x), kv, rope);
+  const auto per_head = [&](RmsNorm& norm, const Tensor& rows, std::int64_t heads) {
+    if (!norm) return rows;
+    return norm(rows.view({batch, sequence, heads, -1})).view(rows.sizes());
+  };
+  const Tensor q = rotated_heads(per_head(q_norm_, q_proj_(x), count), count, context.rope);
+  Tensor k = rotated_heads(per_head(k_norm_, k_proj_(x), kv), kv, context.rope);
   Tensor v = v_proj_(x).view({batch, sequence, kv, -1}).transpose(1, 2);
+  if (states != nullptr) *states = {q, k, v};
   if (kv < count) {  // Each key head serves a run of query heads.
     k = k.repeat_interleave(count / kv, 1);
     v = v.repeat_interleave(count / kv, 1);
   }
-  const auto flat = [&](const Tensor& t) { return t.reshape({batch * count, sequence, -1}); };
-  Tensor y = causal_attention(flat(q), flat(k), flat(v), options_.product_type);
-  y = y.view({batch, count, sequence, -1}).transpose(1, 2).reshape({batch, sequence, -1});
+  Tensor y = attention(q, k, v, context.mask, options_.product_type);
+  y = y.transpose(1, 2).reshape({batch, sequence, -1});
   return o_proj_(sub_norm_ ? sub_norm_(y) : y);
 }
 
@@ -137,8 +148,8 @@ LayerImpl::LayerImpl(const TransformerOptions& o) {
   mlp_ = register_module("mlp", FeedForward(o));
 }
 
-Tensor LayerImpl::forward(const Tensor& h, const RopeTables& rope) {
-  const Tensor after = h + self_attn_(input_layernorm_(h), rope);
+Tensor LayerImpl::forward(const Tensor& h, const LayerContext& context, AttentionStates* states) {
+  const Tensor after = h + self_attn_->forward(input_layernorm_(h), context, states);
   return after + mlp_(post_attention_layernorm_(after));
 }
 
@@ -186,10 +197,14 @@ const RopeTables& TransformerImpl::rope(std::int64_t sequence) {
   return rope_;
 }
 
-Tensor TransformerImpl::hidden_states(const Tensor& tokens) {
-  const RopeTables& tables = rope(tokens.size(1));
-  Tensor h = embed_tokens_(tokens);
-  for (const auto& layer : *layers_) h = layer->as<LayerImpl>()->forward(h, tables);
+Tensor TransformerImpl::hidden_states(const Tensor& tokens, const Tensor& segments,
+                                      Capture* capture) {
+  const LayerContext context{rope(tokens.size(1)), causal_mask(tokens.size(1), segments)};
+  Tensor h = embed_tokens_(tokens).to(torch::kFloat32);
+  for (std::size_t i = 0; i < layers_->size(); ++i) {
+    const bool wanted = capture != nullptr && capture->layer == i;
+    h = layers_[i]->as<LayerImpl>()->forward(h, context, wanted ? &capture->states : nullptr);
+  }
   return norm_(h);
 }
 
@@ -198,19 +213,14 @@ Tensor TransformerImpl::logits(const Tensor& hidden) {
                           options_.product_type);
 }
 
-Tensor TransformerImpl::loss(const Tensor& tokens, const Tensor& targets) {
-  const Tensor scores = forward(tokens);
-  return torch::nn::functional::cross_entropy(scores.view({-1, scores.size(-1)}),
-                                              targets.reshape({-1}));
-}
-
-std::string TransformerImpl::first_non_finite(const Tensor& tokens) {
+std::string TransformerImpl::first_non_finite(const Tensor& tokens, const Tensor& segments) {
   const torch::NoGradGuard no_grad;
   const auto finite = [](const Tensor& t) { return t.isfinite().all().item<bool>(); };
+  const LayerContext context{rope(tokens.size(1)), causal_mask(tokens.size(1), segments)};
   Tensor h = embed_tokens_(tokens);
   if (!finite(h)) return "model.embed_tokens";
   for (std::size_t i = 0; i < layers_->size(); ++i) {
-    h = layers_[i]->as<LayerImpl>()->forward(h, rope(tokens.size(1)));
+    h = layers_[i]->as<LayerImpl>()->forward(h, context);
     if (!finite(h)) return "model.layers." + std::to_string(i);
   }
   if (!finite(norm_(h))) return "model.norm";

@@ -1,8 +1,9 @@
-// The trainable twin of tern's inference models: llama, bitnet and bitnet-b1.58, with the tensor
-// names of their Hugging Face folders.
+// The trainable twin of tern's inference models: llama, qwen3, bitnet and bitnet-b1.58, with the
+// tensor names of their Hugging Face folders.
 //
 //   h = embed(tokens)                                               (batch, sequence, hidden)
 //   per layer: h += o([sub_norm](attention(rope(q(n)), rope(k(n)), v(n)))), n = rms_norm(h)
+//              (qwen3: q and k are normed per head before rope)
 //              h += down([sub_norm](act(gate(n)) * up(n))), n = rms_norm(h)
 //   logits = head(rms_norm(h))                                      (batch, sequence, vocab)
 //
@@ -40,24 +41,43 @@ class RmsNormImpl : public torch::nn::Module {
 };
 TORCH_MODULE(RmsNorm);
 
-// The angles of positions 0 ... sequence - 1: position * rope_theta^(-2 i / head_dim).
+// The angles of positions 0 ... sequence - 1 (arch/rope_frequencies.h).
 RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence);
 
-// Softmax of scores of keys up to one's own position. q: (batch * heads, sequence, head_dim), k and
-// v the same; returns the same shape. float32 in and out, products in `type`.
-torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
-                               const torch::Tensor& v, torch::Dtype type);
+// What is added to scores: 0 where a query may see a key, else -infinity. (sequence, sequence), or
+// (batch, 1, sequence, sequence) where `segments` is defined: then only keys of the query's own
+// segment are seen.
+torch::Tensor causal_mask(std::int64_t sequence, const torch::Tensor& segments = {});
+
+// Softmax of masked scores, times values. q, k and v: (batch, heads, sequence, head_dim); returns
+// the same shape. float32 in and out, products in `type`.
+torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
+                        const torch::Tensor& mask, torch::Dtype type);
+
+// What attention multiplies, per head: q (batch, heads, sequence, head_dim), k and v (batch,
+// kv_heads, sequence, head_dim), q and k after norm and RoPE.
+struct AttentionStates {
+  torch::Tensor q, k, v;
+};
+
+// What all layers of a forward pass share.
+struct LayerContext {
+  const RopeTables& rope;
+  torch::Tensor mask;
+};
 
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const TransformerOptions& options);
-  torch::Tensor forward(const torch::Tensor& x, const RopeTables& rope);
+  // Fills `states` where it is not null.
+  torch::Tensor forward(const torch::Tensor& x, const LayerContext& context,
+                        AttentionStates* states);
   void set_product_type(torch::Dtype type) { options_.product_type = type; }
 
  private:
   TransformerOptions options_;
   BitLinear q_proj_{nullptr}, k_proj_{nullptr}, v_proj_{nullptr}, o_proj_{nullptr};
-  RmsNorm sub_norm_{nullptr};
+  RmsNorm q_norm_{nullptr}, k_norm_{nullptr}, sub_norm_{nullptr};
 };
 TORCH_MODULE(Attention);
 
@@ -76,7 +96,8 @@ TORCH_MODULE(FeedForward);
 class LayerImpl : public torch::nn::Module {
  public:
   explicit LayerImpl(const TransformerOptions& options);
-  torch::Tensor forward(const torch::Tensor& h, const RopeTables& rope);
+  torch::Tensor forward(const torch::Tensor& h, const LayerContext& context,
+                        AttentionStates* states = nullptr);
 
  private:
   RmsNorm input_layernorm_{nullptr}, post_attention_layernorm_{nullptr};
@@ -92,20 +113,24 @@ class TransformerImpl : public torch::nn::Module {
   // their weights begin at `sub_norm_init`; without, o and down have init_std / sqrt(2 * layers).
   // (A ternary product has the scale mean|W|, so with sub-norms a small matrix would only make its
   // latent weights jump from digit to digit in every step.) Throws Error(kUnsupported)
-  // for what this twin does not have (biases, QK norms, scaled RoPE).
+  // for what this twin does not have (biases).
   TransformerImpl(const TransformerOptions& options, double init_std, double sub_norm_init = 1);
 
-  // (batch, sequence) of int64 ids -> (batch, sequence, hidden), after the final norm.
-  torch::Tensor hidden_states(const torch::Tensor& tokens);
+  // Which layer's attention states are wanted beside the hidden states, and where they go.
+  struct Capture {
+    std::size_t layer;
+    AttentionStates states;
+  };
+  // (batch, sequence) of int64 ids -> (batch, sequence, hidden), after the final norm. `segments`
+  // as causal_mask() takes them.
+  torch::Tensor hidden_states(const torch::Tensor& tokens, const torch::Tensor& segments = {},
+                              Capture* capture = nullptr);
   torch::Tensor logits(const torch::Tensor& hidden);  // (..., hidden) -> (..., vocab) float32.
   torch::Tensor forward(const torch::Tensor& tokens) { return logits(hidden_states(tokens)); }
 
-  // Mean cross-entropy in nats; tokens and targets (batch, sequence).
-  torch::Tensor loss(const torch::Tensor& tokens, const torch::Tensor& targets);
-
   // The first layer whose output is not finite for these tokens ("model.layers.3"), or "" where all
   // are.
-  std::string first_non_finite(const torch::Tensor& tokens);
+  std::string first_non_finite(const torch::Tensor& tokens, const torch::Tensor& segments = {});
 
   const TransformerOptions& options() const noexcept { return options_; }
   void set_lambda(double lambda);

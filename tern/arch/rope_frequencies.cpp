@@ -1,20 +1,20 @@
 // In double, with tern's own pow, so that every machine has the same table.
-#include "tern/model/rope_frequencies.h"
+#include "tern/arch/rope_frequencies.h"
 
 #include <cstddef>
 #include <numbers>
 
 #include "tern/base/math.h"
 
-namespace tern::model {
+namespace tern::arch {
 namespace {
 
-double plain_frequency(const arch::ModelConfig& config, std::size_t i) {
+double plain_frequency(const ModelConfig& config, std::size_t i) {
   return math::pow(config.rope_theta,
                    -2.0 * static_cast<double>(i) / static_cast<double>(config.head_dim));
 }
 
-double llama3_factor(const arch::Llama3RopeScaling& s, double frequency) {
+double llama3_factor(const Llama3RopeScaling& s, double frequency) {
   const double wavelength = 2 * std::numbers::pi / frequency;
   const auto context = static_cast<double>(s.original_context);
   if (wavelength < context / s.high_freq_factor) return 1;
@@ -26,7 +26,7 @@ double llama3_factor(const arch::Llama3RopeScaling& s, double frequency) {
 
 }  // namespace
 
-std::vector<double> rope_factors(const arch::ModelConfig& config) {
+std::vector<double> rope_factors(const ModelConfig& config) {
   if (!config.rope_factors.empty()) {
     return {config.rope_factors.begin(), config.rope_factors.end()};
   }
@@ -40,7 +40,7 @@ std::vector<double> rope_factors(const arch::ModelConfig& config) {
   return factors;
 }
 
-std::vector<double> rope_frequencies(const arch::ModelConfig& config) {
+std::vector<double> rope_frequencies(const ModelConfig& config) {
   std::vector<double> frequencies = rope_factors(config);
   for (std::size_t i = 0; i < frequencies.size(); ++i) {
     frequencies[i] = plain_frequency(config, i) / frequencies[i] / config.rope_linear_factor;
@@ -48,4 +48,4 @@ std::vector<double> rope_frequencies(const arch::ModelConfig& config) {
   return frequencies;
 }
 
-}  // namespace tern::model
+}  // namespace tern::arch
