@@ -6,9 +6,9 @@
 #include <string>
 #include <utility>
 
+#include "tern/arch/rope_frequencies.h"
 #include "tern/base/error.h"
 #include "tern/kernels/attention.h"
-#include "tern/arch/rope_frequencies.h"
 
 namespace tern::model {
 namespace {

@@ -9,13 +9,13 @@
 #include <filesystem>
 #include <map>
 
+#include "tern/arch/rope_frequencies.h"
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
 #include "tern/base/json.h"
 #include "tern/base/math.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
-#include "tern/arch/rope_frequencies.h"
 #include "tern/model/trace.h"
 
 namespace tern::model {

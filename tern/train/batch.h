@@ -11,7 +11,7 @@ namespace tern::train {
 struct Batch {
   torch::Tensor tokens, targets;  // (windows, sequence) int64.
   torch::Tensor weights;          // (windows, sequence) float32: 1 where a target counts, else 0;
-                          // undefined: all count.
+                                  // undefined: all count.
   torch::Tensor segments;  // (windows, sequence) int64: attention stays within equal numbers;
                            // undefined: each window is one.
 
