@@ -31,7 +31,7 @@ ROOMS = {
     "hub": ["base"],
     "server": ["engine", "checkpoint"],
     "corpus": ["checkpoint", "tokenizer"],
-    "train": ["checkpoint", "corpus", "quant", "report"],
+    "train": ["checkpoint", "corpus", "kernels", "quant", "report"],
     "cli": ["engine", "convert", "checkpoint", "model", "report", "hub", "server"],
     "cli_train": ["train", "cli"],
 }

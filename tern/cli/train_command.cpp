@@ -16,7 +16,8 @@ constexpr const char* kOption = "-DTERN_TRAIN=ON";
 
 int run_train(std::span<const std::string> args) {
   std::vector<std::string> words(args.begin(), args.end());
-  if (words.empty() || words[0] != "report") words.insert(words.begin(), "train");
+  if (words.empty() || (words[0] != "report" && words[0] != "bench"))
+    words.insert(words.begin(), "train");
   become_side_program("tern-train", words, kPart, kOption);
 }
 

@@ -9,6 +9,7 @@ namespace tern::cli {
 
 // As Command::run of tern/cli/command.h.
 int run_train(std::span<const std::string> args);
+int run_train_bench(std::span<const std::string> args);
 int run_report(std::span<const std::string> args);
 int run_tokenizer_train(std::span<const std::string> args);
 

@@ -119,7 +119,7 @@ TEST(QuantizeOps, ZerosStayZerosAndHugeValuesAreClamped) {
   // One weight far above 2^22 times the mean: the digit is still 1.
   Tensor lone = torch::zeros({64, 1024});
   lone[5][7] = 3e30f;
-  const Tensor digits = weight_digits(lone, {});
+  const Tensor digits = quantized_weights(lone, {}).digits;
   EXPECT_EQ(digits.sum().item<std::int64_t>(), 1);
   EXPECT_EQ(digits[5][7].item<int>(), 1);
 }
@@ -133,7 +133,7 @@ TEST(QuantizeOps, BFloat16HoldsTheSameLevels) {
   const Scaled w = quantize_weights(x, {}, 1, torch::kFloat32);
   EXPECT_TRUE(torch::equal(
       w.values, quantize_weights(x, {}, 1, torch::kBFloat16).values.to(torch::kFloat32)));
-  EXPECT_TRUE(torch::equal(w.values, weight_digits(x, {}).to(torch::kFloat32)));
+  EXPECT_TRUE(torch::equal(w.values, quantized_weights(x, {}).digits.to(torch::kFloat32)));
 }
 
 TEST(QuantizeOps, ThreadsDoNotChangeTheResult) {

@@ -143,6 +143,7 @@ void check(const TrainConfig& c, const std::string& file) {
   }
   if (c.start.model.empty()) {
     const char* key = c.start.sub_norms ? "start.sub_norms = true"
+                      : c.start.random  ? "start.random = true"
                       : c.lora.rank > 0 ? "lora.rank"
                                         : nullptr;
     if (key != nullptr) fail(file + ": " + key + " found without a start.model, expected one");
@@ -171,7 +172,10 @@ TrainConfig load_config(const std::filesystem::path& file,
   if (config.messages && !config.given.contains("data.field")) {
     config.train_text.json_field = config.held_out_text.json_field = "messages";
   }
-  if (started && !config.given.contains("model.sub_norm_init")) config.sub_norm_init = 1;
+  // What a trained model is given must not silence its blocks.
+  if (started && !config.start.random && !config.given.contains("model.sub_norm_init")) {
+    config.sub_norm_init = 1;
+  }
   if (config.model.hidden > 0) complete_model(config, file.string());
   check(config, file.string());
   return config;

@@ -23,6 +23,9 @@ enum class Precision { kAuto, kFloat32, kBFloat16 };  // kAuto: bf16 where the C
 enum class ScheduleKind { kTwoStage, kWsd, kCosine, kLinear, kConstant };
 enum class WarmupKind { kNone, kLinear, kExponential, kSigmoid };
 enum class LossReduction { kMean, kSum };
+// What multiplies in BitLinear layers: linear_group.h (int8 levels times digits on tern's kernels),
+// or bit_linear.h layer by layer, the oracle that the first is compared with.
+enum class Products { kTern, kLibtorch };
 
 struct ScheduleConfig {
   ScheduleKind kind = ScheduleKind::kTwoStage;
@@ -40,6 +43,7 @@ struct ScheduleConfig {
 struct StartConfig {
   std::filesystem::path model;  // An HF folder with float weights; empty: random weights.
   bool sub_norms = false;       // Insert norms before o and down, beginning at 1.
+  bool random = false;          // Only its shape and tokenizer: the weights are random.
 };
 
 // How much of the quantisation is applied, lambda in x + lambda * (q(x) - x), while a model that
@@ -116,6 +120,7 @@ struct TrainConfig {
   double minutes =
       0;  // Budget of wall time over all parts of the run; 0: none. One of both must be given.
   Precision precision = Precision::kAuto;
+  Products products = Products::kTern;
   LossReduction loss = LossReduction::kMean;  // Over the targets of a step.
   std::size_t threads = 0;                    // 0: the CPUs of this process.
 

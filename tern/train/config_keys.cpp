@@ -79,6 +79,10 @@ constexpr std::array kWarmupWords{
     Word{"exponential", WarmupKind::kExponential},
     Word{"sigmoid", WarmupKind::kSigmoid},
 };
+constexpr std::array kProductsWords{
+    Word{"tern", Products::kTern},
+    Word{"libtorch", Products::kLibtorch},
+};
 constexpr std::array kReductionWords{
     Word{"mean", LossReduction::kMean},
     Word{"sum", LossReduction::kSum},
@@ -357,6 +361,8 @@ constexpr std::array kKeys{
         {"start.sub_norms",
          "Insert norms before each block's last product, which the model does not have; they begin "
          "at `model.sub_norm_init` (1 unless given)."}),
+    boolean<&C::start, &StartConfig::random>(
+        {"start.random", "Take only the model's shape and tokenizer; begin with random weights."}),
 
     word<kWarmupWords, &C::warmup, &W::kind>(
         {"quantization.warmup",
@@ -416,6 +422,10 @@ constexpr std::array kKeys{
         {0, 1e7}),
     word<kPrecisionWords, &C::precision>(
         {"training.precision", "`f32`, `bf16`, or `auto`: bf16 where the CPU multiplies it."}),
+    word<kProductsWords, &C::products>({"training.products",
+                                        "`tern`: int8 times ternary on tern's kernels; `libtorch`: "
+                                        "each layer by itself, slower, to "
+                                        "compare with."}),
     word<kReductionWords, &C::loss>(
         {"training.loss",
          "`mean` or `sum` over the targets of a step; what is written down is the mean."}),

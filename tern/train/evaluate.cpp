@@ -43,7 +43,7 @@ Json weight_shares(Transformer& model, Digits& before) {
   for (auto& [name, layer] : model->bit_linears()) {
     const WeightFormat format = layer->options.format();
     if (format.kind == WeightKind::kFullPrecision) continue;
-    const Tensor digits = weight_digits(layer->weight, format);
+    const Tensor digits = quantized_weights(layer->weight, format).digits;
     const double all = static_cast<double>(digits.numel());
     const auto share = [&](int digit) {
       return static_cast<double>(digits.eq(digit).sum().item<std::int64_t>()) / all;

@@ -4,8 +4,10 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <vector>
+
+#include "tern/train/matrix_rows.h"
 
 namespace tern::train {
 namespace {
@@ -15,21 +17,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr std::int64_t kGrain = 32768;  // Elements that one thread should take at least.
-
-// Sums of a row in lanes, so that they vectorise.
-template <typename Term>
-float lane_sum(std::int64_t n, Term&& term) {
-  constexpr std::int64_t kLanes = 16;
-  std::array<float, kLanes> lanes{};
-  std::int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    for (std::int64_t j = 0; j < kLanes; ++j) lanes[static_cast<std::size_t>(j)] += term(i + j);
-  }
-  for (; i < n; ++i) lanes[static_cast<std::size_t>(i % kLanes)] += term(i);
-  float sum = 0;
-  for (const float lane : lanes) sum += lane;
-  return sum;
-}
 
 // y = x * r * w with r = 1 / sqrt(mean(x^2) + eps). Backward: with h = dy * w,
 // dx = r * (h - x * r^2 * mean(h * x)), dw = sum over rows of dy * x * r.
@@ -42,17 +29,15 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
     const float* weight = w.data_ptr<float>();
     float* out = y.data_ptr<float>();
     float* r_of = inverse.data_ptr<float>();
-    at::parallel_for(
-        0, rows, std::max<std::int64_t>(1, kGrain / n), [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t t = begin; t < end; ++t) {
-            const float* xr = in + t * n;
-            const float square = lane_sum(n, [&](std::int64_t i) { return xr[i] * xr[i]; });
-            const float r =
-                1.0f / std::sqrt(square / static_cast<float>(n) + static_cast<float>(eps));
-            r_of[t] = r;
-            for (std::int64_t i = 0; i < n; ++i) out[t * n + i] = xr[i] * r * weight[i];
-          }
-        });
+    at::parallel_for(0, rows, std::max<std::int64_t>(1, kGrain / n),
+                     [&](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t t = begin; t < end; ++t) {
+                         const float* xr = in + t * n;
+                         const float mean = rows::dot(xr, xr, n) / static_cast<float>(n);
+                         r_of[t] = 1.0f / std::sqrt(mean + static_cast<float>(eps));
+                         rows::norm(xr, weight, r_of[t], n, out + t * n);
+                       }
+                     });
     context->save_for_backward({x, w, inverse});
     return y;
   }
@@ -79,13 +64,8 @@ struct RmsNorm : torch::autograd::Function<RmsNorm> {
         for (std::int64_t t = rows * block / kBlocks; t < rows * (block + 1) / kBlocks; ++t) {
           const float* xr = in + t * n;
           const float* gr = g + t * n;
-          const float r = r_of[t];
-          const float dot = lane_sum(n, [&](std::int64_t i) { return gr[i] * weight[i] * xr[i]; });
-          const float pull = r * r * dot / static_cast<float>(n);
-          for (std::int64_t i = 0; i < n; ++i) {
-            out[t * n + i] = r * (gr[i] * weight[i] - xr[i] * pull);
-            dw[i] += gr[i] * xr[i] * r;
-          }
+          rows::add_product(gr, xr, r_of[t], n, dw);
+          rows::norm_backward(xr, weight, r_of[t], gr, n, out + t * n);
         }
       }
     });
@@ -100,10 +80,7 @@ struct SquaredReluGate : torch::autograd::Function<SquaredReluGate> {
     const float* u = up.data_ptr<float>();
     float* out = y.data_ptr<float>();
     at::parallel_for(0, gate.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const float r = g[i] > 0 ? g[i] : 0;
-        out[i] = r * r * u[i];
-      }
+      rows::relu2_gate(g + begin, u + begin, end - begin, out + begin);
     });
     context->save_for_backward({gate, up});
     return y;
@@ -112,18 +89,12 @@ struct SquaredReluGate : torch::autograd::Function<SquaredReluGate> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const Tensor dy = gradients[0].contiguous();
-    Tensor d_gate = torch::empty_like(dy), d_up = torch::empty_like(dy);
-    const float* g = saved[0].data_ptr<float>();
-    const float* u = saved[1].data_ptr<float>();
+    Tensor d_gate = saved[0].clone(), d_up = saved[1].clone();
+    float* g = d_gate.data_ptr<float>();
+    float* u = d_up.data_ptr<float>();
     const float* d = dy.data_ptr<float>();
-    float* dg = d_gate.data_ptr<float>();
-    float* du = d_up.data_ptr<float>();
     at::parallel_for(0, dy.numel(), kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        const float r = g[i] > 0 ? g[i] : 0;
-        dg[i] = 2 * r * u[i] * d[i];
-        du[i] = r * r * d[i];
-      }
+      rows::relu2_gate_backward(g + begin, u + begin, d + begin, end - begin);
     });
     return {d_gate, d_up};
   }
@@ -138,26 +109,24 @@ Tensor turn(const Tensor& in, std::int64_t heads, const RopeTables& rope, bool b
   const std::int64_t half = rope.cos.size(1), width = 2 * half;
   Tensor out = back ? torch::empty({batch, sequence, heads * width}, in.options())
                     : torch::empty({batch, heads, sequence, width}, in.options());
-  const float* from = in.data_ptr<float>();
-  float* to = out.data_ptr<float>();
+  // As rows of one head each, whatever lies beside what.
+  const rows::Reader reader(in.view({-1, width}));
+  const rows::Writer writer(out.view({-1, width}));
   const float* cos = rope.cos.data_ptr<float>();
   const float* sin = rope.sin.data_ptr<float>();
   at::parallel_for(0, batch * sequence, std::max<std::int64_t>(1, kGrain / (heads * width)),
                    [&](std::int64_t begin, std::int64_t end) {
+                     std::vector<float> scratch(static_cast<std::size_t>(2 * width));
+                     float* y = scratch.data() + width;
                      for (std::int64_t token = begin; token < end; ++token) {
                        const std::int64_t b = token / sequence, t = token % sequence;
-                       const float* c = cos + t * half;
-                       const float* s = sin + t * half;
                        for (std::int64_t h = 0; h < heads; ++h) {
-                         const std::int64_t side = (token * heads + h) * width;
-                         const std::int64_t apart = ((b * heads + h) * sequence + t) * width;
-                         const float* x = from + (back ? apart : side);
-                         float* y = to + (back ? side : apart);
-                         const float way = back ? -1.0f : 1.0f;
-                         for (std::int64_t i = 0; i < half; ++i) {
-                           y[i] = x[i] * c[i] - way * x[i + half] * s[i];
-                           y[i + half] = x[i + half] * c[i] + way * x[i] * s[i];
-                         }
+                         const std::int64_t side = token * heads + h;
+                         const std::int64_t apart = (b * heads + h) * sequence + t;
+                         const float* x = reader.row(back ? apart : side, scratch.data());
+                         rows::turn(x, cos + t * half, sin + t * half, back ? -1.0f : 1.0f, half,
+                                    y);
+                         writer.put(back ? side : apart, 0, y, width);
                        }
                      }
                    });
@@ -177,6 +146,62 @@ struct RotatedHeads : torch::autograd::Function<RotatedHeads> {
     const std::int64_t heads = context->saved_data["heads"].toInt();
     return {turn(gradients[0].contiguous(), heads, {saved[0], saved[1]}, true), Tensor(), Tensor(),
             Tensor()};
+  }
+};
+
+// Rows of softmax(scale * scores) over keys first ... t; gradient: scale * p * (dp - dot(dp, p)).
+struct CausalSoftmax : torch::autograd::Function<CausalSoftmax> {
+  // Calls visit(row, first key, keys) for every query.
+  template <typename Visit>
+  static void for_each_query(const Tensor& scores, const Tensor& first_key, Visit&& visit) {
+    const std::int64_t heads = scores.size(1), sequence = scores.size(2);
+    const std::int64_t* first = first_key.defined() ? first_key.data_ptr<std::int64_t>() : nullptr;
+    at::parallel_for(0, scores.size(0) * heads * sequence, rows::grain(sequence),
+                     [&](std::int64_t begin, std::int64_t end) {
+                       std::vector<float> scratch(static_cast<std::size_t>(2 * sequence));
+                       for (std::int64_t row = begin; row < end; ++row) {
+                         const std::int64_t t = row % sequence, b = row / (heads * sequence);
+                         const std::int64_t from = first == nullptr ? 0 : first[b * sequence + t];
+                         visit(row, from, t + 1 - from, scratch.data());
+                       }
+                     });
+  }
+
+  static Tensor forward(AutogradContext* context, const Tensor& scores, double scale,
+                        const c10::optional<Tensor>& maybe_first_key) {
+    const Tensor first_key = maybe_first_key.value_or(Tensor());
+    Tensor out = torch::zeros_like(scores);
+    const rows::Reader reader(scores);
+    const rows::Writer writer(out);
+    for_each_query(scores, first_key,
+                   [&](std::int64_t row, std::int64_t from, std::int64_t keys, float* scratch) {
+                     reader.copy(row, from, keys, scratch);
+                     rows::scale(scratch, keys, static_cast<float>(scale), nullptr, scratch);
+                     const float sum = rows::exp_below(scratch, keys, rows::maximum(scratch, keys));
+                     rows::scale(scratch, keys, 1.0f / sum, nullptr, scratch);
+                     writer.put(row, from, scratch, keys);
+                   });
+    context->save_for_backward({out, first_key});
+    context->saved_data["scale"] = scale;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const Tensor dp = gradients[0].contiguous();
+    const auto scale = static_cast<float>(context->saved_data["scale"].toDouble());
+    Tensor out = torch::zeros_like(dp);
+    const rows::Reader chances(saved[0]), reader(dp);
+    const rows::Writer writer(out);
+    for_each_query(dp, saved[1],
+                   [&](std::int64_t row, std::int64_t from, std::int64_t keys, float* scratch) {
+                     float* p = scratch + dp.size(3);
+                     chances.copy(row, from, keys, p);
+                     reader.copy(row, from, keys, scratch);
+                     rows::softmax_backward(p, rows::dot(p, scratch, keys), scale, keys, scratch);
+                     writer.put(row, from, scratch, keys);
+                   });
+    return {out, Tensor(), Tensor()};
   }
 };
 
@@ -200,6 +225,14 @@ Tensor rotated_heads(const Tensor& x, std::int64_t heads, const RopeTables& rope
       x.dim() == 3 && x.size(2) == heads * 2 * rope.cos.size(1) && x.size(1) == rope.cos.size(0),
       "heads of ", x.sizes(), " found with angles of ", rope.cos.sizes());
   return RotatedHeads::apply(x.contiguous(), heads, rope.cos, rope.sin);
+}
+
+Tensor causal_softmax(const Tensor& scores, double scale, const Tensor& first_key) {
+  TORCH_CHECK(scores.dim() == 4 && scores.size(2) == scores.size(3), "scores of ", scores.sizes(),
+              " found, expected as many queries as keys");
+  return CausalSoftmax::apply(
+      scores.contiguous(), scale,
+      first_key.defined() ? c10::optional<Tensor>(first_key) : c10::nullopt);
 }
 
 }  // namespace tern::train

@@ -53,9 +53,8 @@ LossTerms& LossTerms::operator+=(const LossTerms& other) noexcept {
 
 Tensor mean_loss(Transformer& model, const Batch& batch) {
   const Counted counted(batch);
-  const Tensor logits =
-      model->logits(counted.of(model->hidden_states(batch.tokens, batch.segments)));
-  return summed_loss(logits, counted.of(batch.targets)) / batch.targets_counted();
+  const Tensor hidden = counted.of(model->hidden_states(batch.tokens, batch.segments));
+  return model->summed_loss(hidden, counted.of(batch.targets)) / batch.targets_counted();
 }
 
 Objective::Objective(const TrainConfig& config, torch::Dtype product_type)
@@ -81,10 +80,14 @@ LossTerms Objective::accumulate(Transformer& model, const Batch& batch, const St
   const double share = static_cast<double>(batch.tokens.size(0)) / totals.windows;
   const Counted counted(batch);
   Capture student{student_layer_, {}};
-  const Tensor hidden =
-      model->hidden_states(batch.tokens, batch.segments, relations ? &student : nullptr);
-  const Tensor logits = model->logits(counted.of(hidden));
-  const Tensor text = summed_loss(logits, counted.of(batch.targets)) / totals.targets;
+  const Tensor hidden = counted.of(
+      model->hidden_states(batch.tokens, batch.segments, relations ? &student : nullptr));
+  const Tensor targets = counted.of(batch.targets);
+  Tensor logits;  // All at once only where a teacher's meet them.
+  if (teacher_ && distil_.logits > 0) logits = model->logits(hidden);
+  const Tensor text =
+      (logits.defined() ? summed_loss(logits, targets) : model->summed_loss(hidden, targets)) /
+      totals.targets;
   LossTerms terms;
   terms.text = text.item<double>();
   Tensor loss = teacher_ ? text * distil_.text : text;

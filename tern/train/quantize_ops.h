@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "tern/tensor/ternary_matrix.h"
 #include "tern/train/weight_kind.h"
@@ -47,7 +48,12 @@ Scaled quantize_weights(const torch::Tensor& w, const WeightFormat& format, doub
 torch::Tensor scaled(const torch::Tensor& m, const torch::Tensor& rows, const torch::Tensor& cols,
                      torch::Dtype type);
 
-// The digits alone, int8 (rows, cols): for statistics and flip rates. Not for kFullPrecision.
-torch::Tensor weight_digits(const torch::Tensor& w, const WeightFormat& format);
+// Digits (rows, cols) int8, and their scales: 1, one per row, or one per group of columns, row by
+// row. Not for kFullPrecision.
+struct QuantizedWeights {
+  torch::Tensor digits;
+  std::vector<float> scales;
+};
+QuantizedWeights quantized_weights(const torch::Tensor& w, const WeightFormat& format);
 
 }  // namespace tern::train

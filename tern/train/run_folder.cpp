@@ -88,8 +88,8 @@ void fill(const formats::SafetensorsFile& file, const std::string& name, Tensor 
                     " of " + shape_text(view->shape) + ", but the config's model has " +
                     std::string(dtype_name(dtype_of(to))) + " of " + shape_text(shape));
   }
-  const torch::NoGradGuard no_grad;
   std::memcpy(to.data_ptr(), view->bytes.data(), view->bytes.size());
+  to.unsafeGetTensorImpl()->bump_version();  // Quantised copies are made anew when they see it.
 }
 
 // Whether training inserted norms that the architecture does not have.
@@ -150,21 +150,13 @@ void write_model(const fs::path& folder, const TrainConfig& config,
   write_json(folder / "config.json", json);
 }
 
-using AdamState = torch::optim::AdamWParamState;
-
-AdamState* state_of(torch::optim::AdamW& optimizer, const Tensor& parameter) {
-  const auto found = optimizer.state().find(c10::guts::to_string(parameter.unsafeGetTensorImpl()));
-  return found == optimizer.state().end() ? nullptr : static_cast<AdamState*>(found->second.get());
-}
-
 void write_optimizer(const fs::path& folder, Stepper& stepper, const Digits& digits) {
   formats::SafetensorsWriter writer;
-  for (const auto& p : stepper.model()->named_parameters()) {
-    const AdamState* state = state_of(stepper.optimizer(), p.value());
-    if (state == nullptr) continue;  // Before the first step.
-    add(writer, "exp_avg." + p.key(), state->exp_avg());
-    add(writer, "exp_avg_sq." + p.key(), state->exp_avg_sq());
-    add(writer, "step." + p.key(), torch::tensor({state->step()}, torch::kInt64));
+  for (const AdamW::Slot& slot : stepper.optimizer().slots()) {
+    if (slot.step == 0) continue;  // Before the first step.
+    add(writer, "exp_avg." + slot.name, slot.exp_avg);
+    add(writer, "exp_avg_sq." + slot.name, slot.exp_avg_sq);
+    add(writer, "step." + slot.name, torch::tensor({slot.step}, torch::kInt64));
   }
   for (const auto& [layer, values] : digits) add(writer, "digits." + layer, values);
   add(writer, "rng", at::detail::getDefaultCPUGenerator().get_state());
@@ -173,18 +165,15 @@ void write_optimizer(const fs::path& folder, Stepper& stepper, const Digits& dig
 
 void read_optimizer(const fs::path& path, Stepper& stepper, Digits& digits) {
   const formats::SafetensorsFile file(path);
-  for (const auto& p : stepper.model()->named_parameters()) {
-    if (file.tensor("step." + p.key()) == nullptr) continue;
+  for (AdamW::Slot& slot : stepper.optimizer().slots()) {
+    if (file.tensor("step." + slot.name) == nullptr) continue;
     Tensor step = torch::zeros({1}, torch::kInt64);
-    auto state = std::make_unique<AdamState>();
-    state->exp_avg(torch::zeros_like(p.value()).detach());
-    state->exp_avg_sq(torch::zeros_like(p.value()).detach());
-    fill(file, "step." + p.key(), step);
-    fill(file, "exp_avg." + p.key(), state->exp_avg());
-    fill(file, "exp_avg_sq." + p.key(), state->exp_avg_sq());
-    state->step(step.item<std::int64_t>());
-    stepper.optimizer().state()[c10::guts::to_string(p.value().unsafeGetTensorImpl())] =
-        std::move(state);
+    slot.exp_avg = torch::zeros(slot.parameter.sizes(), torch::kFloat32);
+    slot.exp_avg_sq = torch::zeros(slot.parameter.sizes(), torch::kFloat32);
+    fill(file, "step." + slot.name, step);
+    fill(file, "exp_avg." + slot.name, slot.exp_avg);
+    fill(file, "exp_avg_sq." + slot.name, slot.exp_avg_sq);
+    slot.step = step.item<std::int64_t>();
   }
   for (const auto& [name, layer] : stepper.model()->bit_linears()) {
     if (file.tensor("digits." + name) == nullptr) continue;

@@ -1,8 +1,8 @@
 // Forward, backward, clip, AdamW.
 #include "tern/train/stepper.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "tern/base/error.h"
 #include "tern/base/system.h"
@@ -23,7 +23,8 @@ TransformerOptions transformer_options(const TrainConfig& config) {
                      .scale = config.scale,
                      .group = static_cast<std::int64_t>(config.group)},
           .product_type = product_type(config.precision),
-          .lambda = 1};
+          .lambda = 1,
+          .products = config.products};
 }
 
 Stepper::Stepper(const TrainConfig& config)
@@ -34,19 +35,8 @@ Stepper::Stepper(const TrainConfig& config)
   }
   torch::manual_seed(config.seed);
   model_ = Transformer(transformer_options(config), config.init_std, config.sub_norm_init);
-  std::vector<torch::Tensor> matrices, vectors;
-  for (const torch::Tensor& parameter : model_->parameters()) {
-    (parameter.dim() >= 2 ? matrices : vectors).push_back(parameter);
-  }
-  const auto options = [&] {
-    auto made = std::make_unique<torch::optim::AdamWOptions>(config.schedule.learning_rate);
-    made->betas({config.beta1, config.beta2}).eps(config.epsilon).weight_decay(0);
-    return made;
-  };
-  std::vector<torch::optim::OptimizerParamGroup> groups;
-  groups.emplace_back(std::move(matrices), options());
-  groups.emplace_back(std::move(vectors), options());
-  optimizer_ = std::make_unique<torch::optim::AdamW>(std::move(groups), *options());
+  optimizer_.emplace(model_->named_parameters(),
+                     AdamWOptions{config.beta1, config.beta2, config.epsilon});
 }
 
 LossTerms Stepper::accumulate(const Batch& batch, const StepTotals& totals) {
@@ -54,9 +44,11 @@ LossTerms Stepper::accumulate(const Batch& batch, const StepTotals& totals) {
 }
 
 double Stepper::clip() {
-  return torch::nn::utils::clip_grad_norm_(
-      model_->parameters(),
-      config_.clip > 0 ? config_.clip : std::numeric_limits<double>::infinity());
+  const double norm = optimizer_->gradient_norm();
+  // As torch's clip_grad_norm_, which adds this to the norm.
+  constexpr double kLeast = 1e-6;
+  clip_ = config_.clip > 0 ? std::min(1.0, config_.clip / (norm + kLeast)) : 1.0;
+  return norm;
 }
 
 std::string Stepper::first_non_finite_gradient() const {
@@ -76,16 +68,13 @@ std::string Stepper::first_non_finite_parameter() const {
 }
 
 void Stepper::apply(const Rates& rates) {
-  for (std::size_t i = 0; i < optimizer_->param_groups().size(); ++i) {
-    auto& options =
-        static_cast<torch::optim::AdamWOptions&>(optimizer_->param_groups()[i].options());
-    options.lr(rates.learning_rate);
-    options.weight_decay(i == 0 ? rates.weight_decay : 0);
-  }
-  optimizer_->step();
+  optimizer_->step(rates, clip_);
   drop_gradients();
 }
 
-void Stepper::drop_gradients() { optimizer_->zero_grad(); }
+void Stepper::drop_gradients() {
+  optimizer_->drop_gradients();
+  clip_ = 1;
+}
 
 }  // namespace tern::train

@@ -5,9 +5,10 @@
 #include <torch/torch.h>
 
 #include <cstdint>
-#include <memory>
+#include <optional>
 #include <string>
 
+#include "tern/train/adamw.h"
 #include "tern/train/config.h"
 #include "tern/train/objective.h"
 #include "tern/train/schedule.h"
@@ -22,15 +23,14 @@ TransformerOptions transformer_options(const TrainConfig& config);
 
 class Stepper {
  public:
-  // Seeds libtorch's generator with config.seed, then makes the model. AdamW has two groups:
-  // matrices (embedding and head too) decay, vectors (norms) do not.
+  // Seeds libtorch's generator with config.seed, then makes the model.
   explicit Stepper(const TrainConfig& config);
 
   // Adds the gradients of a batch; `totals` are of the whole step. The sum over the step's batches
   // is the step's loss (objective.h).
   LossTerms accumulate(const Batch& batch, const StepTotals& totals);
-  // The norm of all gradients together, which then are scaled down to config.clip where it is
-  // larger. Not finite where a gradient is not.
+  // The norm of all gradients together; where it is larger than config.clip, the next apply() takes
+  // them scaled down to that. Not finite where a gradient is not.
   double clip();
   // The parameter nearest to the loss whose gradient is not finite, "" where all are.
   std::string first_non_finite_gradient() const;
@@ -39,13 +39,14 @@ class Stepper {
   void drop_gradients();
 
   Transformer& model() noexcept { return model_; }
-  torch::optim::AdamW& optimizer() noexcept { return *optimizer_; }
+  AdamW& optimizer() noexcept { return *optimizer_; }
 
  private:
   TrainConfig config_;
   Transformer model_{nullptr};
-  std::unique_ptr<torch::optim::AdamW> optimizer_;
+  std::optional<AdamW> optimizer_;
   Objective objective_;
+  double clip_ = 1;  // What the next step multiplies gradients with.
 };
 
 }  // namespace tern::train

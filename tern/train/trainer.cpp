@@ -62,7 +62,7 @@ class Trainer {
     } else {
       state_.train_text = text_.train->content_hash();
       state_.held_out_text = text_.held_out->content_hash();
-      if (!config_.start.model.empty()) {
+      if (!config_.start.model.empty() && !config_.start.random) {
         load_folder_weights(config_.start.model, stepper_->model(), config_.start.sub_norms);
       }
     }

@@ -7,6 +7,7 @@
 #include "tern/arch/architecture.h"
 #include "tern/arch/rope_frequencies.h"
 #include "tern/base/error.h"
+#include "tern/train/head_loss.h"
 
 namespace tern::train {
 namespace {
@@ -29,6 +30,28 @@ std::string module_name(const arch::ModelConfig& config, arch::TensorRole role) 
   if (spec == nullptr) throw Error(ErrorCode::kUnsupported, "the architecture has no sub-norms");
   std::string path(spec->hf.substr(0, spec->hf.rfind('.')));
   return path.substr(path.rfind('.') + 1);
+}
+
+// layer_i(norm(gate(x, up))) of the group's layers; `norm` may be empty.
+std::vector<Tensor> multiply(const TransformerOptions& options, LinearGroup& group,
+                             std::vector<BitLinear> layers, GroupInput input, RmsNorm& norm) {
+  if (options.products == Products::kTern) {
+    if (norm) {
+      input.norm_weight = norm->weight;
+      input.norm_eps = norm->eps();
+    }
+    return group(input);
+  }
+  Tensor z = input.x.to(torch::kFloat32);
+  if (input.up.defined()) {
+    const Tensor up = input.up.to(torch::kFloat32);
+    z = input.activation == arch::GateActivation::kReluSquared ? squared_relu_gate(z, up)
+                                                               : torch::silu(z) * up;
+  }
+  if (norm) z = norm(z);
+  std::vector<Tensor> outputs;
+  for (BitLinear& layer : layers) outputs.push_back(layer(z));
+  return outputs;
 }
 
 void refuse_unless(bool right, const char* what) {
@@ -65,20 +88,26 @@ RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence) {
   return {angles.cos().to(torch::kFloat32), angles.sin().to(torch::kFloat32)};
 }
 
-Tensor causal_mask(std::int64_t sequence, const Tensor& segments) {
-  constexpr float kNever = -std::numeric_limits<float>::infinity();
-  const Tensor later = torch::full({sequence, sequence}, kNever).triu_(1);
-  if (!segments.defined()) return later;
-  const Tensor apart = segments.unsqueeze(2).ne(segments.unsqueeze(1)).unsqueeze(1);
-  return later.expand(apart.sizes()).masked_fill(apart, kNever);
+Tensor first_keys(const Tensor& segments) {
+  if (!segments.defined()) return {};
+  const Tensor from = segments.contiguous();
+  Tensor out = torch::empty(from.sizes(), torch::kInt64);
+  const std::int64_t sequence = from.size(1);
+  for (std::int64_t window = 0; window < from.size(0); ++window) {
+    const std::int64_t* segment = from.data_ptr<std::int64_t>() + window * sequence;
+    std::int64_t* first = out.data_ptr<std::int64_t>() + window * sequence;
+    for (std::int64_t t = 0; t < sequence; ++t) {
+      first[t] = t > 0 && segment[t] == segment[t - 1] ? first[t - 1] : t;
+    }
+  }
+  return out;
 }
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
-                 torch::Dtype type) {
+Tensor causal_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& first_key,
+                        torch::Dtype type) {
   const double scale = 1.0 / std::sqrt(static_cast<double>(q.size(3)));
-  const Tensor scores =
-      torch::matmul((q * scale).to(type), k.to(type).transpose(2, 3)).to(torch::kFloat32) + mask;
-  return torch::matmul(scores.softmax(-1).to(type), v.to(type)).to(torch::kFloat32);
+  const Tensor scores = torch::matmul(q.to(type), k.to(type).transpose(2, 3));
+  return torch::matmul(causal_softmax(scores, scale, first_key), v.to(type));
 }
 
 AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
@@ -96,27 +125,34 @@ AttentionImpl::AttentionImpl(const TransformerOptions& o) : options_(o) {
                                 RmsNorm(size(c.q_width()), static_cast<double>(c.rms_eps)));
   }
   o_proj_ = register_module("o_proj", linear(o, c.q_width(), c.hidden));
+  qkv_ = LinearGroup({q_proj_, k_proj_, v_proj_}, GroupOutput::kProductType);
+  o_ = LinearGroup({o_proj_}, GroupOutput::kFloat32);
 }
 
-Tensor AttentionImpl::forward(const Tensor& x, const LayerContext& context,
+Tensor AttentionImpl::forward(const Tensor& h, RmsNorm& norm, const LayerContext& context,
                               AttentionStates* states) {
-  const std::int64_t batch = x.size(0), sequence = x.size(1);
+  const std::int64_t batch = h.size(0), sequence = h.size(1);
   const std::int64_t count = size(options_.config.heads), kv = size(options_.config.kv_heads);
-  const auto per_head = [&](RmsNorm& norm, const Tensor& rows, std::int64_t heads) {
-    if (!norm) return rows;
-    return norm(rows.view({batch, sequence, heads, -1})).view(rows.sizes());
+  const std::vector<Tensor> qkv =
+      multiply(options_, qkv_, {q_proj_, k_proj_, v_proj_}, {.x = h}, norm);
+  const auto per_head = [&](RmsNorm& head_norm, const Tensor& rows, std::int64_t heads) {
+    if (!head_norm) return rows;
+    const Tensor apart = rows.view({batch, sequence, heads, -1}).to(torch::kFloat32);
+    return head_norm(apart).view(rows.sizes());
   };
-  const Tensor q = rotated_heads(per_head(q_norm_, q_proj_(x), count), count, context.rope);
-  Tensor k = rotated_heads(per_head(k_norm_, k_proj_(x), kv), kv, context.rope);
-  Tensor v = v_proj_(x).view({batch, sequence, kv, -1}).transpose(1, 2);
-  if (states != nullptr) *states = {q, k, v};
+  const Tensor q = rotated_heads(per_head(q_norm_, qkv[0], count), count, context.rope);
+  Tensor k = rotated_heads(per_head(k_norm_, qkv[1], kv), kv, context.rope);
+  Tensor v = qkv[2].view({batch, sequence, kv, -1}).transpose(1, 2);
+  if (states != nullptr) {
+    *states = {q.to(torch::kFloat32), k.to(torch::kFloat32), v.to(torch::kFloat32)};
+  }
   if (kv < count) {  // Each key head serves a run of query heads.
     k = k.repeat_interleave(count / kv, 1);
     v = v.repeat_interleave(count / kv, 1);
   }
-  Tensor y = attention(q, k, v, context.mask, options_.product_type);
+  Tensor y = causal_attention(q, k, v, context.first_key, options_.product_type);
   y = y.transpose(1, 2).reshape({batch, sequence, -1});
-  return o_proj_(sub_norm_ ? sub_norm_(y) : y);
+  return multiply(options_, o_, {o_proj_}, {.x = y}, sub_norm_).front();
 }
 
 FeedForwardImpl::FeedForwardImpl(const TransformerOptions& o) : options_(o) {
@@ -128,15 +164,15 @@ FeedForwardImpl::FeedForwardImpl(const TransformerOptions& o) : options_(o) {
                                 RmsNorm(size(c.ffn), static_cast<double>(c.rms_eps)));
   }
   down_proj_ = register_module("down_proj", linear(o, c.ffn, c.hidden));
+  gate_up_ = LinearGroup({gate_proj_, up_proj_}, GroupOutput::kProductType);
+  down_ = LinearGroup({down_proj_}, GroupOutput::kFloat32);
 }
 
-Tensor FeedForwardImpl::forward(const Tensor& x) {
-  const Tensor gate = gate_proj_(x);
-  const Tensor up = up_proj_(x);
-  const Tensor y = options_.config.activation == arch::GateActivation::kReluSquared
-                       ? squared_relu_gate(gate, up)
-                       : torch::silu(gate) * up;
-  return down_proj_(sub_norm_ ? sub_norm_(y) : y);
+Tensor FeedForwardImpl::forward(const Tensor& h, RmsNorm& norm) {
+  const std::vector<Tensor> y =
+      multiply(options_, gate_up_, {gate_proj_, up_proj_}, {.x = h}, norm);
+  const GroupInput gated{.x = y[0], .up = y[1], .activation = options_.config.activation};
+  return multiply(options_, down_, {down_proj_}, gated, sub_norm_).front();
 }
 
 LayerImpl::LayerImpl(const TransformerOptions& o) {
@@ -149,8 +185,8 @@ LayerImpl::LayerImpl(const TransformerOptions& o) {
 }
 
 Tensor LayerImpl::forward(const Tensor& h, const LayerContext& context, AttentionStates* states) {
-  const Tensor after = h + self_attn_->forward(input_layernorm_(h), context, states);
-  return after + mlp_(post_attention_layernorm_(after));
+  const Tensor after = h + self_attn_->forward(h, input_layernorm_, context, states);
+  return after + mlp_->forward(after, post_attention_layernorm_);
 }
 
 TransformerImpl::TransformerImpl(const TransformerOptions& o, double init_std, double sub_norm_init)
@@ -199,7 +235,7 @@ const RopeTables& TransformerImpl::rope(std::int64_t sequence) {
 
 Tensor TransformerImpl::hidden_states(const Tensor& tokens, const Tensor& segments,
                                       Capture* capture) {
-  const LayerContext context{rope(tokens.size(1)), causal_mask(tokens.size(1), segments)};
+  const LayerContext context{rope(tokens.size(1)), first_keys(segments)};
   Tensor h = embed_tokens_(tokens).to(torch::kFloat32);
   for (std::size_t i = 0; i < layers_->size(); ++i) {
     const bool wanted = capture != nullptr && capture->layer == i;
@@ -213,10 +249,14 @@ Tensor TransformerImpl::logits(const Tensor& hidden) {
                           options_.product_type);
 }
 
+Tensor TransformerImpl::summed_loss(const Tensor& hidden, const Tensor& targets) {
+  return head_loss(hidden, head_, targets, options_.product_type);
+}
+
 std::string TransformerImpl::first_non_finite(const Tensor& tokens, const Tensor& segments) {
   const torch::NoGradGuard no_grad;
   const auto finite = [](const Tensor& t) { return t.isfinite().all().item<bool>(); };
-  const LayerContext context{rope(tokens.size(1)), causal_mask(tokens.size(1), segments)};
+  const LayerContext context{rope(tokens.size(1)), first_keys(segments)};
   Tensor h = embed_tokens_(tokens);
   if (!finite(h)) return "model.embed_tokens";
   for (std::size_t i = 0; i < layers_->size(); ++i) {

@@ -19,6 +19,8 @@
 
 #include "tern/arch/model_config.h"
 #include "tern/train/bit_linear.h"
+#include "tern/train/config.h"
+#include "tern/train/linear_group.h"
 
 namespace tern::train {
 
@@ -28,12 +30,14 @@ struct TransformerOptions {
   torch::Dtype product_type =
       torch::kFloat32;  // Of every matrix product, attention's and head's too.
   double lambda = 1;
+  Products products = Products::kTern;
 };
 
 class RmsNormImpl : public torch::nn::Module {
  public:
   RmsNormImpl(std::int64_t width, double eps);
   torch::Tensor forward(const torch::Tensor& x) { return rms_norm(x, weight, eps_); }
+  double eps() const noexcept { return eps_; }
   torch::Tensor weight;
 
  private:
@@ -44,15 +48,16 @@ TORCH_MODULE(RmsNorm);
 // The angles of positions 0 ... sequence - 1 (arch/rope_frequencies.h).
 RopeTables rope_tables(const arch::ModelConfig& config, std::int64_t sequence);
 
-// What is added to scores: 0 where a query may see a key, else -infinity. (sequence, sequence), or
-// (batch, 1, sequence, sequence) where `segments` is defined: then only keys of the query's own
-// segment are seen.
-torch::Tensor causal_mask(std::int64_t sequence, const torch::Tensor& segments = {});
+// The first key that each token may see, (windows, sequence) int64, where attention stays within
+// runs of equal numbers of `segments` (windows, sequence); undefined where that is undefined.
+torch::Tensor first_keys(const torch::Tensor& segments);
 
-// Softmax of masked scores, times values. q, k and v: (batch, heads, sequence, head_dim); returns
-// the same shape. float32 in and out, products in `type`.
-torch::Tensor attention(const torch::Tensor& q, const torch::Tensor& k, const torch::Tensor& v,
-                        const torch::Tensor& mask, torch::Dtype type);
+// Softmax of scores of keys from `first_key` (as causal_softmax() takes it) up to one's own
+// position, times values. q, k and v: (windows, heads, sequence, head_dim); returns the same shape,
+// in `type`, in which the products are.
+torch::Tensor causal_attention(const torch::Tensor& q, const torch::Tensor& k,
+                               const torch::Tensor& v, const torch::Tensor& first_key,
+                               torch::Dtype type);
 
 // What attention multiplies, per head: q (batch, heads, sequence, head_dim), k and v (batch,
 // kv_heads, sequence, head_dim), q and k after norm and RoPE.
@@ -63,14 +68,14 @@ struct AttentionStates {
 // What all layers of a forward pass share.
 struct LayerContext {
   const RopeTables& rope;
-  torch::Tensor mask;
+  torch::Tensor first_key;
 };
 
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const TransformerOptions& options);
-  // Fills `states` where it is not null.
-  torch::Tensor forward(const torch::Tensor& x, const LayerContext& context,
+  // Of the residual stream h, through `norm`. Fills `states` where it is not null.
+  torch::Tensor forward(const torch::Tensor& h, RmsNorm& norm, const LayerContext& context,
                         AttentionStates* states);
   void set_product_type(torch::Dtype type) { options_.product_type = type; }
 
@@ -78,18 +83,20 @@ class AttentionImpl : public torch::nn::Module {
   TransformerOptions options_;
   BitLinear q_proj_{nullptr}, k_proj_{nullptr}, v_proj_{nullptr}, o_proj_{nullptr};
   RmsNorm q_norm_{nullptr}, k_norm_{nullptr}, sub_norm_{nullptr};
+  LinearGroup qkv_, o_;
 };
 TORCH_MODULE(Attention);
 
 class FeedForwardImpl : public torch::nn::Module {
  public:
   explicit FeedForwardImpl(const TransformerOptions& options);
-  torch::Tensor forward(const torch::Tensor& x);
+  torch::Tensor forward(const torch::Tensor& h, RmsNorm& norm);
 
  private:
   TransformerOptions options_;
   BitLinear gate_proj_{nullptr}, up_proj_{nullptr}, down_proj_{nullptr};
   RmsNorm sub_norm_{nullptr};
+  LinearGroup gate_up_, down_;
 };
 TORCH_MODULE(FeedForward);
 
@@ -122,10 +129,12 @@ class TransformerImpl : public torch::nn::Module {
     AttentionStates states;
   };
   // (batch, sequence) of int64 ids -> (batch, sequence, hidden), after the final norm. `segments`
-  // as causal_mask() takes them.
+  // as first_keys() takes them.
   torch::Tensor hidden_states(const torch::Tensor& tokens, const torch::Tensor& segments = {},
                               Capture* capture = nullptr);
   torch::Tensor logits(const torch::Tensor& hidden);  // (..., hidden) -> (..., vocab) float32.
+  // The sum of the cross-entropies, in nats, of hidden states (rows, hidden) and targets (rows).
+  torch::Tensor summed_loss(const torch::Tensor& hidden, const torch::Tensor& targets);
   torch::Tensor forward(const torch::Tensor& tokens) { return logits(hidden_states(tokens)); }
 
   // The first layer whose output is not finite for these tokens ("model.layers.3"), or "" where all
