@@ -172,7 +172,8 @@ TrainConfig load_config(const std::filesystem::path& file,
     config.train_text.json_field = config.held_out_text.json_field = "messages";
   }
   if (started && !config.given.contains("model.sub_norm_init")) config.sub_norm_init = 1;
-  if (config.model.hidden > 0) complete_model(config, file.string());
+  // What is said of a model to start from need not be all of it.
+  if (config.model.hidden > 0 && !started) complete_model(config, file.string());
   check(config, file.string());
   return config;
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Writes the goldens of the trainer, with train_reference.py. Usage: make_train_goldens.py tests/golden/train [CASE ...]
+"""Writes the goldens of the trainer. Usage: make_train_goldens.py tests/golden/train [CASE ...]
 
     tokens.json                     the token stream of cases of plain text: a list of ids, from a small Markov chain
     windows.json                    packed conversations: "tokens", "targets", "weights", "segments", each a list of
@@ -25,9 +25,9 @@ every seed.) So the models are as small as the recipe's parts allow, and each ca
 with which, in all 20 steps,
 - every activation keeps MARGIN[0] of an int8 step away from a rounding boundary, every weight MARGIN[1] of its scale;
 - the run in float64, and runs in float32 with noise of NOISE in the output of every linear layer, have the same
-  losses to SAME and the same gradients of step 1 to SAME.
+  losses and terms to SAME and the same gradients of the steps that are kept to SAME.
 golden.json says how close to a boundary anything came ("margin", for "activation" and "weight", in those units) and
-how far the furthest of those runs is away ("others": "losses", "grad_norms", "gradients").
+how far the furthest of those runs is away ("others": "losses", "terms", "grad_norms", "gradients").
 """
 
 import itertools
@@ -42,6 +42,7 @@ import torch
 import reference_model as ref
 import train_cases as cases
 import train_reference as train
+from train_cases import recipe_of
 
 MARGIN = (3e-5, 2e-6)
 NOISE = 2e-7
@@ -68,8 +69,10 @@ def other_runs(case):
 
 def distance(run, other):
     kinds = [kind for kind in ("gradients", "later_gradients") if kind in run]
+    terms = [[[step[key] for step in r["terms"]] for key in r["terms"][0]] for r in (run, other)]
     return {
         "losses": max(abs(a - b) for a, b in zip(run["losses"], other["losses"])),
+        "terms": max(train.relative(a, b) for a, b in zip(*terms)),
         "grad_norms": max(abs(a - b) / b for a, b in zip(run["grad_norms"], other["grad_norms"])),
         "gradients": max(train.relative(g, other[kind][name]) for kind in kinds for name, g in run[kind].items()),
     }
@@ -120,7 +123,7 @@ def series_of(run, recipe):
 
 
 def write_case(root, name):
-    folder, recipe = os.path.join(root, name), cases.recipe_of(name)
+    folder, recipe = os.path.join(root, name), recipe_of(name)
     os.makedirs(folder, exist_ok=True)
     files = files_of(name, recipe)
     # The case as a reader finds it, but for the seed and the numbers.

@@ -1,5 +1,7 @@
-"""Wrong warm-ups, teachers, fine-tunings and starts, each of which must differ from the goldens: train_self_test.py runs
-them. A fault takes the place of a function of train_reference or of reference_objectives."""
+"""Wrong warm-ups, teachers, fine-tunings and starts, each of which must differ from the goldens.
+
+train_self_test.py runs them. A fault takes the place of a function of train_reference or of reference_objectives.
+"""
 
 import math
 from dataclasses import replace

@@ -111,7 +111,8 @@ def rms_norm(x, weight, eps):
 def scale_frequencies(frequency, scaling):
     """Llama 3.1's: long waves stretched by `factor`, short ones kept, those between blended."""
     wavelength = 2 * math.pi / frequency
-    context, low, high = (scaling[k] for k in ("original_max_position_embeddings", "low_freq_factor", "high_freq_factor"))
+    context = scaling["original_max_position_embeddings"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
     kept = ((context / wavelength - low) / (high - low)).clamp(0, 1)
     return kept * frequency + (1 - kept) * frequency / scaling["factor"]
 
@@ -435,26 +436,28 @@ def relative(a, b):
     return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
-def differences(found, golden, gradients, later_gradients):
+def differences(found, golden_losses, golden_norms, golden_gradients):
     """name -> difference, of everything that is compared at LIMIT."""
-    out = {f"loss of step {i + 1}": abs(a - b) for i, (a, b) in enumerate(zip(found["losses"], golden["losses"]))}
-    pairs = zip(found["grad_norms"], golden["grad_norms"])
+    out = {f"loss of step {i + 1}": abs(a - b) for i, (a, b) in enumerate(zip(found["losses"], golden_losses))}
+    pairs = zip(found["grad_norms"], golden_norms)
     out.update({f"gradient norm of step {i + 1}": abs(a - b) / b for i, (a, b) in enumerate(pairs)})
-    for key, values in golden.get("terms", {}).items():
-        out["the 20 terms of " + key] = relative([terms[key] for terms in found["terms"]], values)
-    for name, gradient in gradients.items():
+    for name, gradient in golden_gradients.items():
         out["gradient of " + name] = relative(found["gradients"][name], gradient)
-    for name, gradient in later_gradients.items():
-        out["later gradient of " + name] = relative(found["later_gradients"][name], gradient)
     return out
 
 
 def compare_with_golden(found, folder):
     golden = read_json(os.path.join(folder, "golden.json"))
     gradients = ref.read_safetensors(os.path.join(folder, golden["gradients"]))
-    later = ref.read_safetensors(os.path.join(folder, golden["later_gradients"])) if "later_gradients" in golden else {}
     assert len(found["losses"]) == len(golden["losses"]) and found["gradients"].keys() == gradients.keys()
-    return differences(found, golden, gradients, later)
+    out = differences(found, golden["losses"], golden["grad_norms"], gradients)
+    for key, values in golden.get("terms", {}).items():
+        out["the 20 terms of " + key] = relative([terms[key] for terms in found["terms"]], values)
+    if "later_gradients" in golden:
+        later = ref.read_safetensors(os.path.join(folder, golden["later_gradients"]))
+        for name, gradient in later.items():
+            out["later gradient of " + name] = relative(found["later_gradients"][name], gradient)
+    return out
 
 
 def case_folders(goldens):
