@@ -69,8 +69,9 @@ CASES = {
     "distil-logits": {"teacher": "qwen3-wide", "distil.temperature": 3.0, "distil.text": 0.5, "distil.logits": 2.0},
     "distil-attention": {"teacher": "qwen3-wide", "distil.logits": 0.0, "distil.attention": 20.0, "distil.layer": -2},
     # BitNet Distillation's own recipe: the student is its teacher with sub-norms, and gets used to the digits.
-    "distil-both": {"start": "llama", "start.sub_norms": True, "teacher": "llama", "distil.temperature": 1.0,
-                    "distil.logits": 5.0, "distil.attention": 10.0, "distil.layer": 1, "distil.relation_heads": 2, "training.accumulate": 2, "training.batch": 1,
+    "distil-both": {"start": "llama-tied", "start.sub_norms": True, "teacher": "llama-tied",
+                    "distil.temperature": 2.0, "distil.logits": 2.0, "distil.attention": 10.0, "distil.layer": 1,
+                    "distil.relation_heads": 1, "training.accumulate": 2, "training.batch": 1,
                     "quantization.warmup": "linear", "quantization.warmup_steps": 10, "later_step": 6},
     "messages-mean": {"windows": True},
     "messages-sum": {"model.architecture": "llama", "windows": True, "training.loss": "sum",
