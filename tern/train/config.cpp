@@ -176,7 +176,8 @@ TrainConfig load_config(const std::filesystem::path& file,
   if (started && !config.start.random && !config.given.contains("model.sub_norm_init")) {
     config.sub_norm_init = 1;
   }
-  if (config.model.hidden > 0) complete_model(config, file.string());
+  // What is said of a model to start from need not be all of it.
+  if (config.model.hidden > 0 && !started) complete_model(config, file.string());
   check(config, file.string());
   return config;
 }

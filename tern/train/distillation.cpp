@@ -54,13 +54,15 @@ Tensor relation_divergence(const AttentionStates& student, const AttentionStates
     const Tensor apart = segments.unsqueeze(2).ne(segments.unsqueeze(1)).unsqueeze(1);
     // Not -infinity: its product with a chance of 0 in the gradient would be no number.
     mask = torch::zeros(apart.sizes()).masked_fill(apart, -1e9f);
-    counted = segments.ge(0).to(torch::kFloat32).unsqueeze(1);  // (windows, 1, sequence)
+    counted = segments.ge(0).to(torch::kFloat32);  // (windows, sequence)
   }
   const auto term = [&](const Tensor& s, const Tensor& t) {
     const Tensor each =
-        divergence(log_relations(s, relation_heads, mask), log_relations(t, relation_heads, mask));
+        divergence(log_relations(s, relation_heads, mask), log_relations(t, relation_heads, mask))
+            .mean(1);
     if (!counted.defined()) return each.mean();
-    return (each * counted).sum() / (counted.sum() * relation_heads);
+    // Each window's own mean first: however windows are put into batches, the step's is the same.
+    return ((each * counted).sum(1) / counted.sum(1).clamp_min(1)).mean();
   };
   return term(student.q, teacher.q) + term(student.k, teacher.k) + term(student.v, teacher.v);
 }

@@ -19,12 +19,13 @@ torch::Tensor logit_divergence(const torch::Tensor& student, const torch::Tensor
 // the normalised states of BitNet Distillation): each of q, k and v is laid side by side over its
 // heads, split into `relation_heads` vectors per token, each brought to length 1; R is the softmax,
 // over all tokens of the window, of their products. Returns the sum over q, k and v of the mean,
-// over windows, relation heads and tokens, of KL(R of the teacher || R of the student).
+// over windows, of a window's mean over relation heads and tokens of KL(R of the teacher || R of
+// the student).
 //
 // Heads and widths of the two may differ. Where `segments` (windows, sequence) is defined, tokens
 // are related to those of their own segment alone, and those of negative segments (padding) do not
-// count. Throws Error(kBadArgument) where a width is no
-// multiple of relation_heads.
+// count; a window of padding alone adds 0. Throws Error(kBadArgument) where a width is no multiple
+// of relation_heads.
 torch::Tensor relation_divergence(const AttentionStates& student, const AttentionStates& teacher,
                                   std::int64_t relation_heads, const torch::Tensor& segments);
 

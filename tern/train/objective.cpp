@@ -41,6 +41,16 @@ std::size_t layer_of(std::int64_t wanted, std::size_t layers, const char* whose)
   return static_cast<std::size_t>(layer);
 }
 
+// Before a run begins, not in its first step.
+void check_relation_heads(std::size_t heads, const arch::ModelConfig& model, const char* whose) {
+  for (const std::size_t width : {model.q_width(), model.kv_width()}) {
+    if (width % heads == 0) continue;
+    throw Error(ErrorCode::kBadArgument,
+                std::to_string(heads) + " relation heads found, expected a divisor of the " +
+                    std::to_string(width) + " columns of the attention states of the " + whose);
+  }
+}
+
 }  // namespace
 
 LossTerms& LossTerms::operator+=(const LossTerms& other) noexcept {
@@ -70,8 +80,13 @@ Objective::Objective(const TrainConfig& config, torch::Dtype product_type)
   }
   student_layer_ = layer_of(distil_.layer, config.model.layers, "student");
   teacher_layer_ = layer_of(distil_.layer, teacher.layers, "teacher");
-  relation_heads_ = static_cast<std::int64_t>(distil_.relation_heads > 0 ? distil_.relation_heads
-                                                                         : config.model.kv_heads);
+  const std::size_t heads =
+      distil_.relation_heads > 0 ? distil_.relation_heads : config.model.kv_heads;
+  if (distil_.attention > 0) {
+    check_relation_heads(heads, config.model, "student");
+    check_relation_heads(heads, teacher, "teacher");
+  }
+  relation_heads_ = static_cast<std::int64_t>(heads);
 }
 
 LossTerms Objective::accumulate(Transformer& model, const Batch& batch, const StepTotals& totals) {

@@ -37,7 +37,8 @@ torch::Tensor mean_loss(Transformer& model, const Batch& batch);
 class Objective {
  public:
   // Opens the teacher, where the config has one. Throws Error naming what does not fit: a teacher
-  // with another vocabulary than `vocab`, or a layer that it or the student does not have.
+  // with another vocabulary, a layer that it or the student does not have, or relation heads
+  // that do not divide the states of both.
   Objective(const TrainConfig& config, torch::Dtype product_type);
 
   // Adds the batch's gradients to the model's. A loss that is not finite leaves none.

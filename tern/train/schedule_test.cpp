@@ -1,7 +1,11 @@
-// Learning rates against numbers worked out by hand from the published recipe.
+// Learning rates and shares of quantisation against numbers worked out by hand from the published
+// recipes.
 #include "tern/train/schedule.h"
 
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
 
 namespace tern::train {
 namespace {
@@ -67,6 +71,44 @@ TEST(Schedule, ProgressBeyondTheBudgetIsItsEnd) {
   const ScheduleConfig s = schedule(ScheduleKind::kTwoStage);
   EXPECT_EQ(rates(s, 1, 1.25).learning_rate, 0);
   EXPECT_DOUBLE_EQ(rates(s, 1, -0.5).learning_rate, 1.5e-3);
+}
+
+TEST(QuantizationShare, IsWholeWithoutAWarmUp) {
+  EXPECT_EQ(quantization_share({WarmupKind::kNone, 1000, 0}, 0), 1);
+  for (const WarmupKind kind :
+       {WarmupKind::kLinear, WarmupKind::kExponential, WarmupKind::kSigmoid}) {
+    EXPECT_EQ(quantization_share({kind, 0, 0}, 0), 1);
+    EXPECT_LT(quantization_share({kind, 1, 0}, 0), 1e-20);
+    EXPECT_EQ(quantization_share({kind, 1, 0}, 1), 1);
+    EXPECT_EQ(quantization_share({kind, 8, 0}, 8), 1);
+    EXPECT_EQ(quantization_share({kind, 8, 0}, std::numeric_limits<std::uint64_t>::max()), 1);
+  }
+}
+
+TEST(QuantizationShare, IsALineOfSteps) {
+  const WarmupConfig warmup{WarmupKind::kLinear, 1000, 0};
+  EXPECT_EQ(quantization_share(warmup, 0), 0);
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 1), 0.001);
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 250), 0.25);
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 999), 0.999);
+}
+
+TEST(QuantizationShare, RisesFastThenSlowlyWhereExponential) {
+  EXPECT_EQ(quantization_share({WarmupKind::kExponential, 4, 0}, 0), 0);
+  // 1 - (1 - t)^6, and with a k of 2.
+  EXPECT_DOUBLE_EQ(quantization_share({WarmupKind::kExponential, 4, 0}, 2), 63.0 / 64);
+  EXPECT_DOUBLE_EQ(quantization_share({WarmupKind::kExponential, 4, 2}, 1), 7.0 / 16);
+  EXPECT_DOUBLE_EQ(quantization_share({WarmupKind::kExponential, 4, 2}, 3), 15.0 / 16);
+}
+
+TEST(QuantizationShare, TurnsInTheMiddleWhereSigmoid) {
+  const WarmupConfig warmup{WarmupKind::kSigmoid, 4, 4 * std::log(3)};
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 0), 0.1);  // 1 / (1 + 3^2).
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 1), 0.25);
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 2), 0.5);
+  EXPECT_DOUBLE_EQ(quantization_share(warmup, 3), 0.75);
+  // A k of 100: e^-1 a hundredth before the middle.
+  EXPECT_DOUBLE_EQ(quantization_share({WarmupKind::kSigmoid, 100, 0}, 49), 1 / (1 + std::exp(1)));
 }
 
 }  // namespace

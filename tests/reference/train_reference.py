@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The trainer's oracle: the same models and recipe in plain PyTorch, from the papers' formulas.
 
-Nothing here was written from tern's C++. It needs Debian's python3-torch and python3-numpy.
+What a step makes smaller (answers, teachers, the warm-up of quantisation) is in reference_objectives.py. Nothing here
+was written from tern's C++. It needs Debian's python3-torch and python3-numpy.
 
 Usage: train_reference.py CASE [--steps N]       losses and gradient norms of a case folder, one line per step
        train_reference.py --recipe R.json --weights FILE_OR_FOLDER --tokens T.json [--gradients OUT.safetensors]
@@ -17,20 +18,25 @@ import json
 import math
 import os
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 import reference_model as ref
+import reference_objectives as objectives
 
 LIMIT = 1e-4  # Of a loss (nats), and of ||a - b|| / ||b|| of a gradient.
 LAYER = "model.layers.{}."
+# Norms before each block's last product; a llama or a qwen3 has them where they were inserted.
 SUB_NORMS = {
     "llama": None,
+    "qwen3": None,
     "bitnet": ("self_attn.inner_attn_ln.weight", "mlp.ffn_layernorm.weight"),
     "bitnet-b1.58": ("self_attn.attn_sub_norm.weight", "mlp.ffn_sub_norm.weight"),
 }
+INSERTED_SUB_NORMS = SUB_NORMS["bitnet-b1.58"]
 
 # --- quantisation ----------------------------------------------------------------------------------------
 
@@ -82,16 +88,17 @@ def quantise_weight(w, weights, scale):
     return torch.cat(parts, dim=1).reshape(w.shape)
 
 
-def straight_through(x, quantised):
-    return x + (quantised - x).detach()
+def straight_through(x, quantised, share):
+    """`share` is how much of the quantisation holds: the lambda of its warm-up, else 1."""
+    return x + share * (quantised - x).detach()
 
 
 def linear(x, w, recipe):
-    weights = recipe["model.weights"]
-    if weights == "fp":
+    weights, share = recipe["model.weights"], recipe.get("share", 1.0)
+    if weights == "fp" or share == 0:
         return F.linear(x, w)
     quantised = quantise_weight(w, weights, recipe.get("model.scale", "tensor"))
-    return F.linear(straight_through(x, quantise_activation(x)), straight_through(w, quantised))
+    return F.linear(straight_through(x, quantise_activation(x), share), straight_through(w, quantised, share))
 
 
 # --- the model -------------------------------------------------------------------------------------------
@@ -101,10 +108,21 @@ def rms_norm(x, weight, eps):
     return x * torch.rsqrt(x.pow(2).mean(dim=-1, keepdim=True) + eps) * weight
 
 
-def rope(x, theta):
+def scale_frequencies(frequency, scaling):
+    """Llama 3.1's: long waves stretched by `factor`, short ones kept, those between blended."""
+    wavelength = 2 * math.pi / frequency
+    context = scaling["original_max_position_embeddings"]
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    kept = ((context / wavelength - low) / (high - low)).clamp(0, 1)
+    return kept * frequency + (1 - kept) * frequency / scaling["factor"]
+
+
+def rope(x, recipe):
     """Rotate-half, as Hugging Face's Llama: x is (batch, heads, positions, head_dim)."""
-    width = x.shape[-1]
+    width, theta = x.shape[-1], recipe["model.rope_theta"]
     frequency = 1.0 / theta ** (torch.arange(0, width, 2, dtype=torch.float64) / width)
+    if recipe.get("rope_scaling"):
+        frequency = scale_frequencies(frequency, recipe["rope_scaling"])
     angle = torch.arange(x.shape[-2], dtype=torch.float64)[:, None] * torch.cat([frequency, frequency])
     a, b = x.chunk(2, dim=-1)
     return x * angle.cos().to(x.dtype) + torch.cat([-b, a], dim=-1) * angle.sin().to(x.dtype)
@@ -114,23 +132,38 @@ def repeat_kv(x, times):
     return x.repeat_interleave(times, dim=1)
 
 
-def attention(q, k, v):
-    positions = q.shape[-2]
-    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+def unseen(positions, segments):
+    """What a query does not see: keys after it, and those of other segments."""
     future = torch.ones(positions, positions, dtype=torch.bool).triu(1)
-    return scores.masked_fill(future, -math.inf).softmax(dim=-1) @ v
+    return future if segments is None else future | objectives.unrelated(segments)
+
+
+def attention(q, k, v, segments):
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    return scores.masked_fill(unseen(q.shape[-2], segments), -math.inf).softmax(dim=-1) @ v
 
 
 def gate_activation(x, architecture):
     return F.relu(x).square() if architecture == "bitnet-b1.58" else F.silu(x)
 
 
+def sub_norm_names(recipe):
+    return SUB_NORMS[recipe["model.architecture"]] or (INSERTED_SUB_NORMS if recipe.get("sub_norms") else None)
+
+
 def sub_norm(x, which, tensors, at, recipe):
-    names = SUB_NORMS[recipe["model.architecture"]]
+    names = sub_norm_names(recipe)
     return rms_norm(x, tensors[at + names[which]], recipe["model.rms_eps"]) if names else x
 
 
-def attention_block(x, tensors, at, recipe):
+def head_norm(x, name, tensors, at, recipe):
+    """Qwen3's norm of every head of q and k."""
+    if recipe["model.architecture"] != "qwen3":
+        return x
+    return rms_norm(x, tensors[f"{at}self_attn.{name}_norm.weight"], recipe["model.rms_eps"])
+
+
+def attention_block(x, tensors, at, recipe, segments, states):
     heads, kv_heads = recipe["model.heads"], recipe["model.kv_heads"]
 
     def project(name, count):
@@ -138,8 +171,9 @@ def attention_block(x, tensors, at, recipe):
         return y.unflatten(-1, (count, y.shape[-1] // count)).transpose(1, 2)
 
     q, k, v = project("q", heads), project("k", kv_heads), project("v", kv_heads)
-    q, k = rope(q, recipe["model.rope_theta"]), rope(k, recipe["model.rope_theta"])
-    y = attention(q, repeat_kv(k, heads // kv_heads), repeat_kv(v, heads // kv_heads))
+    q, k = (rope(head_norm(y, name, tensors, at, recipe), recipe) for y, name in ((q, "q"), (k, "k")))
+    states.append((q, k, v))
+    y = attention(q, repeat_kv(k, heads // kv_heads), repeat_kv(v, heads // kv_heads), segments)
     y = sub_norm(y.transpose(1, 2).flatten(2), 0, tensors, at, recipe)
     return linear(y, tensors[at + "self_attn.o_proj.weight"], recipe)
 
@@ -155,19 +189,55 @@ def head(x, tensors, recipe):
     return F.linear(x, tensors["model.embed_tokens.weight" if recipe["model.tied"] else "lm_head.weight"])
 
 
-def forward(tokens, tensors, recipe):
-    """Logits (batch, positions, vocabulary) of tokens (batch, positions)."""
+def forward(tokens, tensors, recipe, segments=None, states=None):
+    """Logits (batch, positions, vocabulary) of tokens (batch, positions); layers append their q, k, v to `states`."""
     eps = recipe["model.rms_eps"]
+    states = [] if states is None else states
     x = F.embedding(tokens, tensors["model.embed_tokens.weight"])
     for layer in range(recipe["model.layers"]):
         at = LAYER.format(layer)
-        x = x + attention_block(rms_norm(x, tensors[at + "input_layernorm.weight"], eps), tensors, at, recipe)
+        y = rms_norm(x, tensors[at + "input_layernorm.weight"], eps)
+        x = x + attention_block(y, tensors, at, recipe, segments, states)
         x = x + ffn_block(rms_norm(x, tensors[at + "post_attention_layernorm.weight"], eps), tensors, at, recipe)
     return head(rms_norm(x, tensors["model.norm.weight"], eps), tensors, recipe)
 
 
-def loss_of(tokens, targets, tensors, recipe):
-    return F.cross_entropy(forward(tokens, tensors, recipe).flatten(0, 1), targets.flatten())
+# --- models in folders -----------------------------------------------------------------------------------
+
+CLASSES = {"LlamaForCausalLM": "llama", "Qwen3ForCausalLM": "qwen3"}
+
+
+def shape_of_folder(folder):
+    """The model.* keys of a full-precision Hugging Face folder."""
+    config = read_json(os.path.join(folder, "config.json"))
+    keys = {"hidden": "hidden_size", "ffn": "intermediate_size", "layers": "num_hidden_layers",
+            "heads": "num_attention_heads", "kv_heads": "num_key_value_heads", "head_dim": "head_dim",
+            "vocab": "vocab_size", "rope_theta": "rope_theta", "rms_eps": "rms_norm_eps",
+            "tied": "tie_word_embeddings"}  # fmt: skip
+    shape = {"model." + ours: config[its] for ours, its in keys.items()}
+    return {**shape, "model.architecture": CLASSES[config["architectures"][0]], "rope_scaling": config["rope_scaling"]}
+
+
+def insert_sub_norms(recipe, tensors):
+    """(recipe, tensors) with norms of weight 1. A tied Llama that has them is what others call BitNet."""
+    recipe = {**recipe, "sub_norms": True}
+    if recipe["model.architecture"] == "llama" and recipe["model.tied"]:
+        recipe["model.architecture"] = "bitnet"
+    widths = recipe["model.heads"] * recipe["model.head_dim"], recipe["model.ffn"]
+    added = {LAYER.format(layer) + name: np.ones(width, np.float32)
+             for layer in range(recipe["model.layers"])
+             for name, width in zip(sub_norm_names(recipe), widths)}  # fmt: skip
+    return recipe, {**tensors, **added}
+
+
+def start_from(folder, recipe):
+    """(recipe with the folder's shape, its tensors), sub-norms inserted where the recipe says so."""
+    recipe, tensors = {**recipe, **shape_of_folder(folder)}, read_weights(folder)
+    return insert_sub_norms(recipe, tensors) if recipe.get("start.sub_norms") else (recipe, tensors)
+
+
+def open_teacher(folder):
+    return objectives.Teacher({**shape_of_folder(folder), "model.weights": "fp"}, read_weights(folder))
 
 
 # --- data ------------------------------------------------------------------------------------------------
@@ -203,11 +273,21 @@ def window_starts(count, sequence, seed):
         epoch += 1
 
 
-def next_batch(starts, tokens, recipe):
+def first_tokens(data, recipe):
+    """Of the run's windows, position by position. `data` is a stream of ids, or packed windows: a dict of lists."""
+    sequence = recipe["training.sequence"]
+    count = len(data["tokens"]) * sequence + 1 if isinstance(data, dict) else len(data)
+    return window_starts(count, sequence, recipe["training.seed"])
+
+
+def next_batch(starts, data, recipe):
     sequence = recipe["training.sequence"]
     first = [next(starts) for _ in range(recipe["training.batch"])]
-    rows = torch.tensor([tokens[at : at + sequence + 1] for at in first])
-    return rows[:, :-1], rows[:, 1:]
+    if isinstance(data, dict):
+        parts = {key: torch.tensor([data[key][at // sequence] for at in first]) for key in data}
+        return objectives.Batch(**parts)
+    rows = torch.tensor([data[at : at + sequence + 1] for at in first])
+    return objectives.Batch(rows[:, :-1], rows[:, 1:])
 
 
 # --- the recipe ------------------------------------------------------------------------------------------
@@ -256,37 +336,51 @@ def progress_of(step, recipe):
     return step * tokens_per_step(recipe) / recipe["training.tokens"]
 
 
-def backward_of_step(starts, tokens, parameters, recipe):
-    """Leaves the step's gradients in the parameters; returns its loss."""
-    micro_batches = recipe["training.accumulate"]
-    total = 0.0
+def backward_of_step(starts, data, parameters, recipe, teacher):
+    """Leaves the step's gradients in the parameters; returns its terms and their weighted sum, the loss, as means."""
     for parameter in parameters.values():
         parameter.grad = None
-    for _ in range(micro_batches):
-        loss = loss_of(*next_batch(starts, tokens, recipe), parameters, recipe) / micro_batches
-        loss.backward()
-        total += float(loss.detach())
-    return total
+    batches = [next_batch(starts, data, recipe) for _ in range(recipe["training.accumulate"])]
+    totals, weights = objectives.totals_of(batches), objectives.weights_of_terms(recipe, teacher)
+    result = {key: 0.0 for key in weights}
+    for batch in batches:
+        sums = objectives.terms_of(forward, batch, parameters, recipe, teacher)
+        loss = sum(weights[key] * sums[key] / totals[key] for key in weights)
+        (loss * objectives.factor_of(recipe, totals)).backward()
+        for key in weights:
+            result[key] += float(sums[key].detach()) / totals[key]
+    return {**result, "loss": sum(weights[key] * result[key] for key in weights)}
 
 
-def train(recipe, tensors, tokens, steps=None, dtype=torch.float32, least_margin=(0, 0)):
+def gradients_of(parameters):
+    return {name: p.grad.numpy().copy() for name, p in parameters.items()}
+
+
+def train(recipe, tensors, data, teacher=None, steps=None, dtype=torch.float32, least_margin=(0, 0), later=None):
     """Runs the recipe; what it returns is what golden.json and gradients.safetensors hold.
 
     Gives up and returns None where an activation or a weight comes closer to a rounding boundary than least_margin.
+    `later` is a step, counted from 1, whose gradients are wanted besides those of step 1.
     """
     parameters = {name: torch.tensor(array, dtype=dtype).requires_grad_() for name, array in tensors.items()}
     optimizer = make_optimizer(parameters, recipe)
-    starts = window_starts(len(tokens), recipe["training.sequence"], recipe["training.seed"])
+    starts = first_tokens(data, recipe)
     budget = math.ceil(recipe["training.tokens"] / tokens_per_step(recipe))
-    result = {"losses": [], "grad_norms": [], "learning_rates": [], "weight_decays": []}
+    result = {"losses": [], "grad_norms": [], "learning_rates": [], "weight_decays": [], "shares": [], "terms": []}
     margin.reset()
     for step in range(min(budget, steps) if steps else budget):
-        result["losses"].append(backward_of_step(starts, tokens, parameters, recipe))
+        share = objectives.quantisation_share(recipe, step)
+        terms = backward_of_step(starts, data, parameters, {**recipe, "share": share}, teacher)
+        result["losses"].append(terms.pop("loss"))
+        result["terms"].append(terms)
+        result["shares"].append(share)
         if margin.activation < least_margin[0] or margin.weight < least_margin[1]:
             return None
         if step == 0:
-            result["gradients"] = {name: p.grad.numpy().copy() for name, p in parameters.items()}
+            result["gradients"] = gradients_of(parameters)
             result["first_margin"] = (margin.activation, margin.weight)
+        if step + 1 == later:
+            result["later_gradients"] = gradients_of(parameters)
         result["grad_norms"].append(float(clip(parameters, recipe["optimizer.clip"])))
         rate, decay = rates(recipe, step, progress_of(step, recipe))
         result["learning_rates"].append(rate)
@@ -310,12 +404,31 @@ def read_weights(path):
     return ref.read_folder_tensors(path) if os.path.isdir(path) else ref.read_safetensors(path)
 
 
+@dataclass
+class Case:
+    """What a case folder says. `later` is the step, counted from 1, of golden.json's later gradients."""
+
+    recipe: dict
+    tensors: dict
+    data: object
+    teacher: objectives.Teacher
+    later: int
+
+    def run(self, **options):
+        return train(self.recipe, self.tensors, self.data, self.teacher, later=self.later, **options)
+
+
 def load_case(folder):
-    """(recipe, initial weights, tokens) of a case folder."""
     golden = read_json(os.path.join(folder, "golden.json"))
-    tensors = read_weights(os.path.join(folder, golden["initial"]))
-    tokens = read_json(os.path.join(folder, golden["tokens"]))
-    return read_json(os.path.join(folder, "config.json")), tensors, tokens
+    recipe = read_json(os.path.join(folder, "config.json"))
+    at = lambda key: os.path.join(folder, golden[key])
+    if "start" in golden:
+        recipe, tensors = start_from(at("start"), recipe)
+    else:
+        tensors = read_weights(at("initial"))
+    data = read_json(at("windows" if "windows" in golden else "tokens"))
+    teacher = open_teacher(at("teacher")) if "teacher" in golden else None
+    return Case(recipe, tensors, data, teacher, golden.get("later_step"))
 
 
 def relative(a, b):
@@ -337,7 +450,14 @@ def compare_with_golden(found, folder):
     golden = read_json(os.path.join(folder, "golden.json"))
     gradients = ref.read_safetensors(os.path.join(folder, golden["gradients"]))
     assert len(found["losses"]) == len(golden["losses"]) and found["gradients"].keys() == gradients.keys()
-    return differences(found, golden["losses"], golden["grad_norms"], gradients)
+    out = differences(found, golden["losses"], golden["grad_norms"], gradients)
+    for key, values in golden.get("terms", {}).items():
+        out["the 20 terms of " + key] = relative([terms[key] for terms in found["terms"]], values)
+    if "later_gradients" in golden:
+        later = ref.read_safetensors(os.path.join(folder, golden["later_gradients"]))
+        for name, gradient in later.items():
+            out["later gradient of " + name] = relative(found["later_gradients"][name], gradient)
+    return out
 
 
 def case_folders(goldens):
@@ -347,9 +467,9 @@ def case_folders(goldens):
 def check(goldens):
     folders, failed = case_folders(goldens), 0
     for folder in folders:
-        all_differences = compare_with_golden(train(*load_case(folder)), folder)
+        all_differences = compare_with_golden(load_case(folder).run(), folder)
         worst = max(all_differences, key=all_differences.get)
-        failed += all_differences[worst] > LIMIT
+        failed += not all_differences[worst] <= LIMIT
         verdict = "ok  " if all_differences[worst] <= LIMIT else "FAIL"
         print(f"{verdict} {os.path.basename(folder)}: worst {all_differences[worst]:.1e}, {worst}")
     print(f"{len(folders)} cases, {failed} failed")
@@ -375,12 +495,12 @@ def main():
 
         return train_self_test.run(args.self_test)
     if args.case:
-        recipe, tensors, tokens = load_case(args.case)
+        result = load_case(args.case).run(steps=args.steps)
     elif args.recipe and args.weights and args.tokens:
         recipe, tensors, tokens = read_json(args.recipe), read_weights(args.weights), read_json(args.tokens)
+        result = train(recipe, tensors, tokens, steps=args.steps)
     else:
         parser.error("give a case folder, or --recipe, --weights and --tokens")
-    result = train(recipe, tensors, tokens, args.steps)
     for step, (loss, norm) in enumerate(zip(result["losses"], result["grad_norms"])):
         print(f"step {step + 1}: loss {loss:.7f}, gradient norm {norm:.7f}")
     if args.gradients:
