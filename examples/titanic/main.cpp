@@ -81,7 +81,7 @@ torch::Tensor digits_of(nn::Sequential& network) {
   for (const auto& module : network->modules()) {
     if (const auto* layer = module->as<BitLinearImpl>()) {
       digits.push_back(
-          tern::train::weight_digits(layer->weight, layer->options.format()).flatten());
+          tern::train::quantized_weights(layer->weight, layer->options.format()).digits.flatten());
     }
   }
   return torch::cat(digits);
