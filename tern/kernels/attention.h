@@ -38,7 +38,8 @@ constexpr std::size_t kv_width(std::size_t head_dim) noexcept { return (head_dim
 std::size_t kv_key_bytes(KvType type, std::size_t head_dim) noexcept;
 std::size_t kv_value_bytes(KvType type, std::size_t head_dim) noexcept;
 
-// Stores head_dim floats as position `slot` (0..63) of a block. Other positions keep their bits.
+// Stores head_dim floats as position `slot` (0..63) of a block. Other positions keep their bits,
+// but two of them can share a byte: one thread at a time stores into a block.
 void kv_store_key(const KernelTable& k, KvType type, const float* x, std::size_t head_dim,
                   std::byte* block, std::size_t slot) noexcept;
 void kv_store_value(const KernelTable& k, KvType type, const float* x, std::size_t head_dim,

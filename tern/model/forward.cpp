@@ -19,6 +19,7 @@ Forward::Forward(const Model& model, ThreadPool& pool, std::size_t max_tokens)
     : model_(model), pool_(pool), max_tokens_(max_tokens), attention_(model, pool, max_tokens) {
   const arch::ModelConfig& c = model.config();
   rows_.reserve(max_tokens);
+  block_begins_.reserve(max_tokens + 1);
   x_.resize(max_tokens * c.hidden);
   normed_.resize(max_tokens * c.hidden);
   q_.resize(max_tokens * c.q_width());
@@ -84,6 +85,13 @@ void Forward::place(const Batch& batch) {
     }
   }
   tokens_ = rows_.size();
+  block_begins_.clear();
+  for (std::size_t t = 0; t < tokens_; ++t) {
+    const bool begins = t == 0 || rows_[t].session != rows_[t - 1].session ||
+                        rows_[t].position % kernels::kKvBlock == 0;
+    if (begins) block_begins_.push_back(t);
+  }
+  block_begins_.push_back(tokens_);
   attention_.begin();
   for (const BatchItem& item : batch) attention_.add(*item.session, item.tokens.size());
 }
@@ -144,27 +152,36 @@ void Forward::attention_block(std::size_t layer) {
   show("attn_residual", x_.data(), c.hidden);
 }
 
+// A block of one KV head is one thread's, because int4 keys share bytes.
 void Forward::rotate_and_store(std::size_t layer) {
   const arch::ModelConfig& c = model_.config();
   const kernels::KernelTable& table = model_.kernels();
-  pool_.parallel_for(tokens_, 1, [&](std::size_t begin, std::size_t end) {
+  const std::size_t group = c.heads / c.kv_heads, blocks = block_begins_.size() - 1;
+  const auto rotate_and_store_block = [&](std::size_t begin, std::size_t end, std::size_t h) {
     for (std::size_t t = begin; t < end; ++t) {
       const auto [session, position] = rows_[t];
       KvPool& cache = session->pool();
       const float* cos = model_.rope().cos(position);
       const float* sin = model_.rope().sin(position);
-      float* k = k_.data() + t * c.kv_width();
-      const float* v = v_.data() + t * c.kv_width();
-      kernels::rope(table, q_.data() + t * c.q_width(), c.heads, c.head_dim, cos, sin);
-      kernels::rope(table, k, c.kv_heads, c.head_dim, cos, sin);
+      float* q = q_.data() + t * c.q_width() + h * group * c.head_dim;
+      float* k = k_.data() + t * c.kv_width() + h * c.head_dim;
+      const float* v = v_.data() + t * c.kv_width() + h * c.head_dim;
+      kernels::rope(table, q, group, c.head_dim, cos, sin);
+      kernels::rope(table, k, 1, c.head_dim, cos, sin);
       const std::uint32_t block = session->blocks()[position / kernels::kKvBlock];
       const std::size_t slot = position % kernels::kKvBlock;
-      for (std::size_t h = 0; h < c.kv_heads; ++h) {
-        kernels::kv_store_key(table, cache.k_type(), k + h * c.head_dim, c.head_dim,
-                              cache.keys(block, layer, h), slot);
-        kernels::kv_store_value(table, cache.v_type(), v + h * c.head_dim, c.head_dim,
-                                cache.values(block, layer, h), slot);
-      }
+      kernels::kv_store_key(table, cache.k_type(), k, c.head_dim, cache.keys(block, layer, h),
+                            slot);
+      kernels::kv_store_value(table, cache.v_type(), v, c.head_dim, cache.values(block, layer, h),
+                              slot);
+    }
+  };
+  // Blocks of one token each are too little work to share out by head.
+  const std::size_t grain = blocks == tokens_ ? c.kv_heads : 1;
+  pool_.parallel_for(blocks * c.kv_heads, grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::size_t block = i / c.kv_heads;
+      rotate_and_store_block(block_begins_[block], block_begins_[block + 1], i % c.kv_heads);
     }
   });
 }

@@ -81,6 +81,8 @@ class Forward {
   std::size_t max_tokens_;
   std::size_t tokens_ = 0;  // Of the batch that runs.
   std::vector<Row> rows_;
+  // Where the tokens of another block of the cache begin in rows_, and rows_.size() at the end.
+  std::vector<std::size_t> block_begins_;
   // Rows of floats, one per token: the residual stream, the normed input, and so on.
   std::vector<float> x_, normed_, q_, k_, v_, attn_, projected_, gate_, up_, hidden_;
   kernels::Int8Rows q8_;
