@@ -93,7 +93,7 @@ std::string talk() {
   std::string lines;
   for (int i = 0; i < 12; ++i) {
     lines += line({std::string(static_cast<std::size_t>(1 + i % 5), 'a'), std::string("!b"),
-                   "?" + std::to_string(i * 7), std::string(static_cast<std::size_t>(i % 4), '.')});
+                   std::to_string(i * 7) + "?", std::string(static_cast<std::size_t>(i % 4), '.')});
   }
   return lines;
 }
@@ -109,7 +109,7 @@ Losses losses(Transformer& model, const MessageBatches& text, bool segments) {
   std::vector<std::uint64_t> windows(static_cast<std::size_t>(text.windows()));
   std::iota(windows.begin(), windows.end(), std::uint64_t{0});
   Batch batch = text.read(windows);
-  if (!segments) batch.segments = {};
+  if (!segments) batch.segments = Tensor();
   Losses out;
   out.packed = mean_loss(model, batch).item<double>();
   double sum = 0, targets = 0;
