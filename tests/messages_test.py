@@ -366,6 +366,18 @@ class Messages(unittest.TestCase):
         self.refused(self.tune("refused", "--set", f"start.model={bare}"),
                      "talk.jsonl: line 1: message", "cannot be told")
 
+    def test_the_template_of_a_gguf(self):
+        gguf = self.folder / "base.gguf"
+        made = tern("convert", self.folder / "base/checkpoints/latest", gguf, "--type", "F32")
+        self.assertEqual(made.returncode, 0, made.stderr)
+        done = self.tune("from-gguf", "--set", f"tokenizer.path={gguf}", "--set",
+                         f"training.tokens={4 * SEQUENCE}")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(Shards(self.folder / "from-gguf/data", "train").examples,
+                         Shards(self.folder / "tuned/data", "train").examples)
+        kept = self.folder / "from-gguf/checkpoints/latest/tokenizer_config.json"
+        self.assertEqual(json.loads(kept.read_text())["chat_template"], TEMPLATE)
+
     def test_another_template_is_another_run(self):
         shutil.copytree(self.folder / "tuned", self.folder / "other", symlinks=True)
         changed = self.folder / "changed"
