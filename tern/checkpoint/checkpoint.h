@@ -105,6 +105,10 @@ std::unique_ptr<const Checkpoint> open_checkpoint(const std::filesystem::path& p
 tokenizer::TokenizerData open_tokenizer(const std::filesystem::path& path,
                                         const OpenOptions& options);
 
+// Only the chat template of what open_tokenizer() takes (of a tokenizer file: what stands in its
+// folder); empty where there is none.
+std::string open_chat_template(const std::filesystem::path& path);
+
 // The tokenizer of a model's files; what is wrong with the data is said with `file` in front.
 tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file);
 

@@ -67,6 +67,18 @@ tokenizer::TokenizerData open_tokenizer(const std::filesystem::path& path,
   return read_tokenizer_gguf(file, options.pre, options.notice);
 }
 
+std::string open_chat_template(const std::filesystem::path& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) return read_chat_templates(path).plain;
+  if (!begins_with_gguf(path)) {
+    const std::filesystem::path parent = path.parent_path();
+    return read_chat_templates(parent.empty() ? "." : parent).plain;
+  }
+  const formats::GgufFile file(path);
+  const formats::GgufValue* text = file.find("tokenizer.chat_template");
+  return text == nullptr ? std::string() : std::string(text->as_string().value_or(""));
+}
+
 tokenizer::Tokenizer make_tokenizer(tokenizer::TokenizerData data, const std::string& file) {
   try {
     return tokenizer::Tokenizer(std::move(data));

@@ -8,9 +8,11 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "tern/base/error.h"
 #include "tern/base/system.h"
+#include "tern/corpus/conversations.h"
 #include "tern/tokenizer/tokenizer.h"
 
 namespace tern::corpus::test {
@@ -89,6 +91,41 @@ inline tokenizer::TokenizerData small_vocabulary(std::size_t size = 262) {
   data.bos = 1;
   data.eos = 2;
   return data;
+}
+
+// The same, and special tokens from id 262 on; the last of them and "</s>" end a text.
+inline tokenizer::TokenizerData chat_vocabulary(const std::vector<std::string>& special) {
+  tokenizer::TokenizerData data = small_vocabulary();
+  const auto add = [&](std::uint32_t id, const std::string& content) {
+    data.added.push_back({.id = id, .content = content, .special = true});
+  };
+  add(1, "<s>");
+  add(2, "</s>");
+  data.end_ids = {2};
+  for (const std::string& content : special) {
+    add(static_cast<std::uint32_t>(data.pieces.size()), content);
+    data.pieces.push_back(content);
+    data.types.push_back(tokenizer::TokenType::kControl);
+    data.scores.push_back(0);
+  }
+  if (!special.empty()) data.end_ids.push_back(static_cast<std::uint32_t>(data.pieces.size() - 1));
+  return data;
+}
+
+// An example as its pieces, with [[ ]] around what is to be predicted.
+inline std::string shown(const tokenizer::Tokenizer& tokenizer, const Example& example) {
+  std::string text;
+  bool target = false;
+  for (std::size_t i = 0; i < example.ids.size(); ++i) {
+    if (example.targets[i] != target) text += target ? "]]" : "[[";
+    target = example.targets[i];
+    text += tokenizer.piece(example.ids[i], true);
+  }
+  constexpr std::string_view kBlank = "\xE2\x96\x81";  // As SentencePiece writes it.
+  for (std::size_t at = 0; (at = text.find(kBlank, at)) != text.npos; ++at) {
+    text.replace(at, kBlank.size(), " ");
+  }
+  return text + (target ? "]]" : "");
 }
 
 }  // namespace tern::corpus::test

@@ -26,8 +26,13 @@ bool is_json_lines(const fs::path& file) { return file.extension() == ".jsonl"; 
 
 bool is_hidden(const fs::path& path) { return path.filename().string().starts_with('.'); }
 
-// The text files below `folder`, by relative path.
-std::vector<fs::path> files_below(const fs::path& folder) {
+bool is_wanted(const fs::path& file, FileKinds kinds) {
+  if (kinds == FileKinds::kJsonLines) return is_json_lines(file);
+  return std::ranges::find(kTextEndings, file.extension().string()) != kTextEndings.end();
+}
+
+// The files below `folder`, by relative path.
+std::vector<fs::path> files_below(const fs::path& folder, FileKinds kinds) {
   std::vector<std::string> names;
   std::error_code error;
   for (auto it = fs::recursive_directory_iterator(folder, error); !error && it != fs::end(it);
@@ -37,9 +42,7 @@ std::vector<fs::path> files_below(const fs::path& folder) {
       it.disable_recursion_pending();
       continue;
     }
-    const bool text =
-        std::ranges::find(kTextEndings, it->path().extension().string()) != kTextEndings.end();
-    if (text && it->is_regular_file(ignored)) {
+    if (is_wanted(it->path(), kinds) && it->is_regular_file(ignored)) {
       names.push_back(it->path().lexically_relative(folder).generic_string());
     }
   }
@@ -47,9 +50,9 @@ std::vector<fs::path> files_below(const fs::path& folder) {
     throw Error(ErrorCode::kIo, folder.string() + ": cannot be read: " + error.message());
   }
   if (names.empty()) {
-    throw Error(ErrorCode::kIo, folder.string() +
-                                    ": no text file found in this directory, expected .txt, .text, "
-                                    ".raw, .md or .jsonl");
+    throw Error(ErrorCode::kIo,
+                folder.string() + ": no text file found in this directory, expected " +
+                    (kinds == FileKinds::kText ? ".txt, .text, .raw, .md or .jsonl" : ".jsonl"));
   }
   std::ranges::sort(names);  // As bytes: std::string compares unsigned.
   std::vector<fs::path> files;
@@ -167,34 +170,45 @@ class PlainFile {
   std::size_t count_ = 0;
 };
 
-void each_line(const fs::path& file, std::string_view text, const std::string& field,
-               const DocumentSink& sink) {
+void each_line(const fs::path& file, std::string_view text, const DocumentSink& sink) {
   std::size_t at = text.starts_with(kByteOrderMark) ? kByteOrderMark.size() : 0;
   for (std::size_t number = 1; at < text.size(); ++number) {
     const std::string_view line = trimmed(take_line(text, at));
-    if (line.empty()) continue;
-    const std::string where = file.string() + ": line " + std::to_string(number);
-    const Json json = parse_json(line, where);
-    const auto value = json_string(json, field.c_str(), where);
-    if (!value) {
-      throw Error(ErrorCode::kCorruptFile,
-                  where + ": field '" + field + "' is missing, expected the text in it");
-    }
-    const std::string_view document = without_blank_lines(*value);
-    if (!document.empty()) give_lines(document, where, sink);
+    if (!line.empty()) sink(line, file.string() + ": line " + std::to_string(number));
   }
+}
+
+// The document in a field of a line.
+void give_field(std::string_view line, const std::string& where, const std::string& field,
+                const DocumentSink& sink) {
+  const Json json = parse_json(line, where);
+  const auto value = json_string(json, field.c_str(), where);
+  if (!value) {
+    throw Error(ErrorCode::kCorruptFile,
+                where + ": field '" + field + "' is missing, expected the text in it");
+  }
+  const std::string_view document = without_blank_lines(*value);
+  if (!document.empty()) give_lines(document, where, sink);
+}
+
+std::string_view text_of(const MappedFile& file) noexcept {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
 }
 
 }  // namespace
 
-std::vector<fs::path> text_files(const TextSources& sources) {
+std::vector<fs::path> text_files(const TextSources& sources, FileKinds kinds) {
   std::vector<fs::path> files;
   for (const fs::path& path : sources.paths) {
     std::error_code ignored;
     if (fs::is_directory(path, ignored)) {
-      const std::vector<fs::path> below = files_below(path);
+      const std::vector<fs::path> below = files_below(path, kinds);
       files.insert(files.end(), below.begin(), below.end());
     } else if (fs::is_regular_file(path, ignored)) {
+      if (kinds == FileKinds::kJsonLines && !is_json_lines(path)) {
+        throw Error(ErrorCode::kBadArgument,
+                    path.string() + ": another kind of file found, expected .jsonl");
+      }
       files.push_back(path);
     } else {
       throw Error(ErrorCode::kIo,
@@ -207,13 +221,20 @@ std::vector<fs::path> text_files(const TextSources& sources) {
 void for_each_document(const TextSources& sources, const DocumentSink& sink) {
   for (const fs::path& path : text_files(sources)) {
     const MappedFile file(path);
-    const std::string_view text(reinterpret_cast<const char*>(file.bytes().data()),
-                                file.bytes().size());
     if (is_json_lines(path)) {
-      each_line(path, text, sources.json_field, sink);
+      each_line(path, text_of(file), [&](std::string_view line, std::string_view where) {
+        give_field(line, std::string(where), sources.json_field, sink);
+      });
     } else {
-      PlainFile(path, text, sources.separators).each_document(sink);
+      PlainFile(path, text_of(file), sources.separators).each_document(sink);
     }
+  }
+}
+
+void for_each_json_line(const TextSources& sources, const DocumentSink& sink) {
+  for (const fs::path& path : text_files(sources, FileKinds::kJsonLines)) {
+    const MappedFile file(path);
+    each_line(path, text_of(file), sink);
   }
 }
 

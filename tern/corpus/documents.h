@@ -21,9 +21,15 @@ struct TextSources {
   std::string json_field = "text";  // Of each line of a .jsonl.
 };
 
+enum class FileKinds {
+  kText,       // As `TextSources::paths` says.
+  kJsonLines,  // .jsonl alone: anything else in a directory is passed over, named itself refused.
+};
+
 // The files behind `sources`, in order. Throws Error(kIo) for a path that does not exist or a
-// directory without any text file.
-std::vector<std::filesystem::path> text_files(const TextSources& sources);
+// directory without any such file, Error(kBadArgument) for a file of another kind.
+std::vector<std::filesystem::path> text_files(const TextSources& sources,
+                                              FileKinds kinds = FileKinds::kText);
 
 // Calls `sink` with each document that is not blank, "\r\n" as "\n"; blank lines at
 // its ends and the end of its last line are taken off, and a byte order mark in front of the file.
@@ -32,5 +38,9 @@ std::vector<std::filesystem::path> text_files(const TextSources& sources);
 // no JSON object or lacks the field, naming the place.
 using DocumentSink = std::function<void(std::string_view document, std::string_view where)>;
 void for_each_document(const TextSources& sources, const DocumentSink& sink);
+
+// Calls `sink` with each line that is not blank of the .jsonl files behind `sources`, without
+// blanks at its ends, unparsed. `where` is "file.jsonl: line 7".
+void for_each_json_line(const TextSources& sources, const DocumentSink& sink);
 
 }  // namespace tern::corpus

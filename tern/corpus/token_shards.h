@@ -11,15 +11,17 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <span>
 #include <vector>
 
-#include "tern/base/mapped_file.h"
 #include "tern/base/notice.h"
 #include "tern/corpus/documents.h"
 #include "tern/tokenizer/tokenizer.h"
 
 namespace tern::corpus {
+
+class IdFiles;
 
 enum class Split { kTrain, kHeldOut };
 
@@ -39,22 +41,23 @@ class TokenShards {
   // Throws Error(kIo) where there is no such folder, Error(kCorruptFile) where index and files
   // disagree or an id is outside the vocabulary.
   TokenShards(const std::filesystem::path& folder, Split split);
+  ~TokenShards();
+  TokenShards(TokenShards&&) noexcept;
+  TokenShards& operator=(TokenShards&&) noexcept;
 
-  std::uint64_t tokens() const noexcept { return tokens_; }
+  std::uint64_t tokens() const noexcept;
   std::uint64_t documents() const noexcept { return documents_; }
   // Bytes of UTF-8 text behind the tokens: bits per byte divide by it (separators count as
   // tokens predicted, not as bytes).
   std::uint64_t text_bytes() const noexcept { return text_bytes_; }
   // Of all ids in order: a run that goes on must go on with the same ones.
-  std::uint64_t content_hash() const noexcept { return content_hash_; }
+  std::uint64_t content_hash() const noexcept;
   // Copies ids [begin, begin + out.size()); requires that they exist.
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;
 
  private:
-  std::vector<MappedFile> files_;
-  std::vector<std::uint64_t> starts_;  // First token of each file.
-  std::uint64_t tokens_ = 0, documents_ = 0, text_bytes_ = 0, content_hash_ = 0;
-  bool wide_ = false;
+  std::unique_ptr<const IdFiles> ids_;
+  std::uint64_t documents_ = 0, text_bytes_ = 0;
 };
 
 // Makes the folder, unless it is there already and made of the same sources (paths as given, sizes,

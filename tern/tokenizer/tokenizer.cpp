@@ -62,7 +62,9 @@ struct Tokenizer::Impl {
     for (const std::string_view word : split_words(data.pre, text)) merger.encode(word, ids);
   }
 
-  void encode(std::string_view text, bool parse_special, std::vector<std::uint32_t>& ids) const {
+  // `first`: nothing stands before the text; `after_token`: an added token does.
+  void encode(std::string_view text, bool parse_special, std::vector<std::uint32_t>& ids,
+              bool first = true, bool after_token = false) const {
     if (text.size() > kLongestText) {
       throw Error(ErrorCode::kLimit, "a text of " + std::to_string(text.size()) +
                                          " bytes is too long to encode at once, at most " +
@@ -71,8 +73,6 @@ struct Tokenizer::Impl {
     Merger merger(vocabulary);
     std::vector<Fragment> fragments, inner;
     raw.split(text, parse_special, fragments);
-    bool first = true;         // Nothing has been encoded yet.
-    bool after_token = false;  // The last fragment was an added token.
     const auto put = [&](const Fragment& fragment) {
       if (fragment.id) {
         ids.push_back(*fragment.id);
@@ -107,6 +107,19 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 std::vector<std::uint32_t> Tokenizer::encode(std::string_view text, bool parse_special) const {
   std::vector<std::uint32_t> ids;
   impl_->encode(text, parse_special, ids);
+  return ids;
+}
+
+std::vector<std::uint32_t> Tokenizer::encode_continued(std::span<const std::uint32_t> before,
+                                                       std::string_view text,
+                                                       bool parse_special) const {
+  const auto& added = impl_->data.added;
+  const bool after_token =
+      !before.empty() && std::any_of(added.begin(), added.end(), [&](const AddedToken& token) {
+        return token.id == before.back();
+      });
+  std::vector<std::uint32_t> ids;
+  impl_->encode(text, parse_special, ids, before.empty(), after_token);
   return ids;
 }
 

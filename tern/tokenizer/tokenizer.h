@@ -35,6 +35,12 @@ class Tokenizer {
   std::vector<std::uint32_t> encode_with_bos(std::string_view text,
                                              bool parse_special = true) const;
 
+  // Ids of a text that goes on from ids which exist already: no blank is put in front of it, except
+  // behind an added token (the last of `before`) where the files want one there.
+  std::vector<std::uint32_t> encode_continued(std::span<const std::uint32_t> before,
+                                              std::string_view text,
+                                              bool parse_special = true) const;
+
   // Bytes of one id as it stands in a text: "" for control tokens and UNK unless `special`. An SPM
   // piece keeps its leading blank. Throws Error(kLimit) for an id outside the vocabulary.
   std::string piece(std::uint32_t id, bool special = false) const;

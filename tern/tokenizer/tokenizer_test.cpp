@@ -213,6 +213,24 @@ TEST(SpmBpe, PrefixAfterTokensAndControlTokensOnlyWhereWanted) {
   EXPECT_EQ(Tokenizer(data).decode(Tokenizer(data).encode("  a   b ")), "a b");
 }
 
+TEST(SpmBpe, WhatGoesOnHasABlankInFrontOnlyBehindAnAddedToken) {
+  TokenizerData data = spm();
+  data.added = {{.id = 1, .content = "<s>", .special = true}};
+  const Tokenizer t(data);
+  data.add_space_prefix = false;
+  const Tokenizer bare(data);
+  const Ids the = t.encode("the");
+  EXPECT_NE(bare.encode("the"), the);
+  EXPECT_EQ(t.encode_continued({}, "the"), the);
+  EXPECT_EQ(t.encode_continued(the, "the"), bare.encode("the"));
+  EXPECT_EQ(t.encode_continued({{1}}, "the"), the);
+  EXPECT_EQ(t.encode_continued(the, "the<s>the"), joined({bare.encode("the"), {1}, the}));
+  EXPECT_EQ(t.encode_continued(the, ""), Ids{});
+  data.add_space_prefix = true;
+  data.prefix_after_added = false;
+  EXPECT_EQ(Tokenizer(data).encode_continued({{1}}, "the"), bare.encode("the"));
+}
+
 TEST(SpmBpe, UnknownCharactersWithoutBytes) {
   TokenizerData data = spm();
   data.byte_fallback = false;

@@ -10,6 +10,7 @@
 #include "tern/arch/architecture.h"
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/checkpoint/checkpoint.h"
 #include "tern/checkpoint/hf_config_out.h"
 #include "tern/checkpoint/tokenizer_files.h"
 #include "tern/formats/safetensors.h"
@@ -130,8 +131,10 @@ void write_tokenizer(const fs::path& folder, const TrainConfig& config,
     write_json(folder / "tokenizer.json", checkpoint::tokenizer_json(tokenizer));
   }
   if (!fs::exists(folder / "tokenizer_config.json")) {
-    write_json(folder / "tokenizer_config.json",
-               checkpoint::tokenizer_config_json(tokenizer, "", config.model.context));
+    write_json(
+        folder / "tokenizer_config.json",
+        checkpoint::tokenizer_config_json(
+            tokenizer, checkpoint::open_chat_template(config.tokenizer), config.model.context));
   }
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "tern/base/error.h"
+#include "tern/train/message_batches.h"
 
 namespace tern::train {
 
@@ -29,9 +30,7 @@ Batch TextBatches::read(std::span<const std::uint64_t> windows) const {
 
 RunText open_text(const TrainConfig& config, const tokenizer::Tokenizer& tokenizer,
                   const Progress& progress, const Notice& notice) {
-  if (config.messages) {
-    throw Error(ErrorCode::kUnsupported, "data.form = \"messages\" found, expected \"text\"");
-  }
+  if (config.messages) return open_messages(config, tokenizer, progress, notice);
   const std::filesystem::path data = config.out / "data";
   corpus::make_token_shards(
       data,
