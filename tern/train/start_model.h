@@ -10,9 +10,10 @@ namespace tern::train {
 
 // Makes config.model the shape of the model in `folder` (start.model, or a checkpoint of this run),
 // with sub-norms inserted where config.start says so and the folder has none. Scales of the kind
-// that its latent weights were trained with are taken over unless the config gives others. Throws
-// Error naming the folder: no float weights, a part that cannot be trained, a key of [model] in the
-// config that says something else.
+// that its latent weights were trained with are taken over unless the config gives others; a base
+// that adapters are trained beside (config.lora) keeps the kind of weights that its folder
+// declares. Throws Error naming the folder: no float weights, a part that cannot be trained, a key
+// of [model] in the config that says something else.
 void take_shape(TrainConfig& config, const std::filesystem::path& folder);
 
 // Copies the folder's weights into `model`, tensor by tensor, converting F16 and BF16; pages of the

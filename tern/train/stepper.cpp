@@ -6,6 +6,7 @@
 
 #include "tern/base/error.h"
 #include "tern/base/system.h"
+#include "tern/train/lora.h"
 
 namespace tern::train {
 
@@ -28,14 +29,12 @@ TransformerOptions transformer_options(const TrainConfig& config) {
 
 Stepper::Stepper(const TrainConfig& config)
     : config_(config), objective_(config, product_type(config.precision)) {
-  if (config.lora.rank > 0) {
-    throw Error(ErrorCode::kUnsupported,
-                "lora.rank found, expected none: there are no adapters yet");
-  }
   torch::manual_seed(config.seed);
   model_ = Transformer(transformer_options(config), config.init_std, config.sub_norm_init);
+  if (config.lora.rank > 0) add_adapters(model_, config.lora);
   std::vector<torch::Tensor> matrices, vectors;
   for (const torch::Tensor& parameter : model_->parameters()) {
+    if (!parameter.requires_grad()) continue;
     (parameter.dim() >= 2 ? matrices : vectors).push_back(parameter);
   }
   const auto options = [&] {

@@ -18,6 +18,7 @@
 #include "tern/corpus/window_order.h"
 #include "tern/train/evaluate.h"
 #include "tern/train/event_file.h"
+#include "tern/train/lora.h"
 #include "tern/train/metrics.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/schedule.h"
@@ -56,15 +57,16 @@ class Trainer {
     text_ = open_text(config_, tokenizer_, options_.progress, options_.notice);
     order_.emplace(text_.train->windows(), config_.seed);
     stepper_.emplace(config_);
+    const bool adapts = config_.lora.rank > 0;
+    const std::uint64_t base = !checkpoint || adapts ? load_start() : 0;
     if (checkpoint) {
       go_on_from(*checkpoint);
+      if (adapts) check_base(base);
       if (state_.finished && progress() >= 1) return result(true);
     } else {
       state_.train_text = text_.train->content_hash();
       state_.held_out_text = text_.held_out->content_hash();
-      if (!config_.start.model.empty()) {
-        load_folder_weights(config_.start.model, stepper_->model(), config_.start.sub_norms);
-      }
+      state_.base_weights = adapts ? base : 0;
     }
     folder_.keep_tokenizer(config_, tokenizer_.data());
     write_file(config_.out / "config.toml", to_toml(config_));
@@ -97,10 +99,12 @@ class Trainer {
   // The shape of the model that the run starts from, or that it has been training so far.
   void settle_model(const std::optional<std::filesystem::path>& newest) {
     arch::ModelConfig& model = config_.model;
+    check_adapters(config_);
     if (config_.start.model.empty()) {
       model.vocab = tokenizer_.vocab_size();
     } else {
-      take_shape(config_, newest ? *newest : config_.start.model);
+      // An adapter's checkpoints hold no base.
+      take_shape(config_, newest && config_.lora.rank == 0 ? *newest : config_.start.model);
       if (tokenizer_.vocab_size() > model.vocab) {
         throw Error(ErrorCode::kBadArgument,
                     fmt::format("{}: {} pieces found, expected at most the {} of the model in {}",
@@ -109,6 +113,24 @@ class Trainer {
       }
     }
     arch::validate(model, "the config's model");
+  }
+
+  // The weights that the run starts from, where they are not random; of the base of adapters, their
+  // hash.
+  std::uint64_t load_start() {
+    if (config_.start.model.empty()) return 0;
+    load_folder_weights(config_.start.model, stepper_->model(), config_.start.sub_norms);
+    if (config_.lora.rank == 0) return 0;
+    refuse_digits(stepper_->model(), config_.start.model.string());
+    return weights_hash(stepper_->model());
+  }
+
+  void check_base(std::uint64_t base) const {
+    if (base == state_.base_weights) return;
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("the weights in {} are not those that the adapters in {} were begun "
+                            "with, expected the same base",
+                            config_.start.model.string(), config_.out.string()));
   }
 
   void go_on_from(const std::filesystem::path& checkpoint) {
@@ -129,7 +151,7 @@ class Trainer {
   void check_same_run(const std::filesystem::path& file) const {
     const Json was = to_json(load_config(file, {}));
     const Json now = to_json(config_);
-    for (const char* section : {"model", "start", "data"}) {
+    for (const char* section : {"model", "start", "data", "lora"}) {
       if (was.at(section) != now.at(section)) differs(section, was.at(section), now.at(section));
     }
     for (const char* key : {"seed", "sequence"}) {
@@ -357,7 +379,8 @@ class Trainer {
       metrics_->append(line);
       events_->scalar("loss/held_out", state_.step, held.loss);
       events_->scalar("bits_per_byte/held_out", state_.step, held.bits_per_byte);
-      const Json layers = weight_shares(stepper_->model(), digits_);
+      // The digits beside adapters never change.
+      const Json layers = config_.lora.rank > 0 ? Json::array() : weight_shares(model, digits_);
       if (!layers.empty()) {
         metrics_->append({{"kind", "weights"}, {"step", state_.step}, {"layers", layers}});
       }
