@@ -251,6 +251,7 @@ class Lora(unittest.TestCase):
         shutil.copytree(self.folder / "adapter", self.folder / "moved", symlinks=True)
         for words, seen in ((("--set", "lora.rank=8"), ("lora.rank",)),
                             (("--set", "lora.alpha=9"), ("lora.alpha",)),
+                            (("--set", "lora.rank=0"), ("lora.rank", "has 4")),
                             (("--set", "lora.targets=[\"q_proj\"]"), ("lora.targets",))):
             self.refused(self.start("moved", "--resume", *words), *seen)
         # The same folder, but with other weights.

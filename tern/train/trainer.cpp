@@ -87,9 +87,12 @@ class Trainer {
                               config_.out.string()));
     }
     folder_.clean();
+    const std::filesystem::path before = config_.out / "config.toml";
+    // What a checkpoint is depends on it, so this comes before any is looked at.
+    if (newest) check_section("lora", to_json(load_config(before, {})), to_json(config_));
     settle_model(newest);
     if (newest) {
-      check_same_run(config_.out / "config.toml");
+      check_same_run(before);
     } else {
       folder_.start_anew();
     }
@@ -151,9 +154,7 @@ class Trainer {
   void check_same_run(const std::filesystem::path& file) const {
     const Json was = to_json(load_config(file, {}));
     const Json now = to_json(config_);
-    for (const char* section : {"model", "start", "data", "lora"}) {
-      if (was.at(section) != now.at(section)) differs(section, was.at(section), now.at(section));
-    }
+    for (const char* section : {"model", "start", "data"}) check_section(section, was, now);
     for (const char* key : {"seed", "sequence"}) {
       const Json& before = was.at("training").at(key);
       const Json& after = now.at("training").at(key);
@@ -164,7 +165,8 @@ class Trainer {
       }
     }
   }
-  void differs(const char* section, const Json& was, const Json& now) const {
+  void check_section(const char* section, const Json& was_all, const Json& now_all) const {
+    const Json &was = was_all.at(section), &now = now_all.at(section);
     for (const auto& [key, value] : now.items()) {
       if (was.contains(key) && was.at(key) == value) continue;
       throw Error(

@@ -169,10 +169,10 @@ def check(root):
     return bool(failed)
 
 
-def adapted_after_rounding(base_linear, pairs, scale):
+def adapted_after_rounding(base_linear, pairs, scale, right=adapted):
     """Wrong: an adapter that sees what the base's product sees."""
-    right = adapted(lambda x, w, recipe: 0, pairs, scale)
-    return lambda x, w, recipe: base_linear(x, w, recipe) + right(train.quantise_activation(x), w, recipe)
+    addend = right(lambda x, w, recipe: 0, pairs, scale)
+    return lambda x, w, recipe: base_linear(x, w, recipe) + addend(train.quantise_activation(x), w, recipe)
 
 
 def self_test(root):
