@@ -150,7 +150,9 @@ TEST_P(LoraGolden, LossesAndGradientsAgreeWithPyTorch) {
         ++compared;
       }
     }
-    if (step == 0) EXPECT_EQ(compared, gradients.tensors().size());
+    if (step == 0) {
+      EXPECT_EQ(compared, gradients.tensors().size());
+    }
     EXPECT_NEAR(stepper.clip(), norms[step], kTolerance * norms[step]) << "step " << step + 1;
     stepper.apply(rates(config.schedule, step, progress));
   }
