@@ -286,26 +286,52 @@ class Lora(unittest.TestCase):
                                 "model.heads=4"), "lora.rank", "start.model")
         self.assertFalse((self.folder / "wrong/checkpoints").exists())
 
-    def test_the_trainers_loss_is_the_engines(self):
-        """The final held-out loss, told by the engine from base and adapter."""
-        final = [line for line in self.lines("adapter") if line["kind"] == "final"][0]
-        index = json.loads((self.folder / "adapter/data/index.json").read_text())
-        held = index["splits"]["held_out"]
+    def assert_engine_agrees(self, name, base):
+        """The final held-out loss of a run, told by the engine from base and adapter."""
+        final = [line for line in self.lines(name) if line["kind"] == "final"][0]
+        index = json.loads((self.folder / name / "data/index.json").read_text())
         ids = []
-        for shard in sorted((self.folder / "adapter/data").glob("held_out*")):
+        for shard in sorted((self.folder / name / "data").glob("held_out*")):
             data = shard.read_bytes()
             ids += struct.unpack(f"<{len(data) // 2}H", data)
-        self.assertEqual(len(ids), held["tokens"])
+        self.assertEqual(len(ids), index["splits"]["held_out"]["tokens"])
         requests = self.folder / "requests.jsonl"
         windows = (len(ids) - 1) // SEQUENCE
         requests.write_text("".join(
             json.dumps({"tokens": ids[i * SEQUENCE:(i + 1) * SEQUENCE + 1]}) + "\n"
             for i in range(windows)))
-        scored = tern("score", self.base, "--lora", self.adapter, "--jsonl", requests)
+        adapter = self.folder / name / "checkpoints/latest"
+        scored = tern("score", base, "--lora", adapter, "--jsonl", requests)
         self.assertEqual(scored.returncode, 0, scored.stderr)
         logprobs = [x for line in scored.stdout.splitlines()
                     for x in json.loads(line)["logprobs"][1:]]
         self.assertAlmostEqual(-sum(logprobs) / len(logprobs), final["loss"], delta=2e-3)
+
+    def test_the_trainers_loss_is_the_engines(self):
+        self.assert_engine_agrees("adapter", self.base)
+
+    def test_bases_of_other_kinds(self):
+        """The adapter's config says nothing of them: their folders do."""
+        for weights, scale in (("fp", "tensor"), ("b1", "row")):
+            base = tern("train", self.base_toml, "--set", f"training.out={self.folder / weights}",
+                        "--set", f"model.weights={weights}", "--set", f"model.scale={scale}")
+            self.assertEqual(base.returncode, 0, base.stderr)
+            folder = self.folder / weights / "checkpoints/latest"
+            name = f"beside-{weights}"
+            done = self.start(name, "--set", f"start.model={folder}")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            written = (self.folder / name / "config.toml").read_text()
+            self.assertIn(f'weights = "{weights}"', written)
+            self.assertIn(f'scale = "{scale}"', written)
+            self.assert_engine_agrees(name, folder)
+            adapter = self.folder / name / "checkpoints/latest"
+            merged = self.folder / f"{name}.gguf"
+            done = tern("convert", folder, merged, "--lora", adapter)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            worst = max(abs(a - b) for a, b in zip(self.logprobs(folder, "--lora", adapter),
+                                                   self.logprobs(merged)))
+            self.assertLess(worst, 1e-4 if weights == "fp" else 0.5)
+            self.assertEqual("is ternary" in done.stderr, weights != "fp")
 
     def test_run_and_serve(self):
         words = ("-p", "my sister", "-n", 12, "--temp", 0, "--json")

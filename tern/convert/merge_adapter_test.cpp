@@ -225,10 +225,11 @@ TEST_P(TernaryBase, BecomesAFullPrecisionModel) {
         EXPECT_TRUE(std::holds_alternative<DenseMatrix>(merged->matrix(role, 0, pool))) << out;
       }
       const double most = furthest(beside, log_probabilities(tmp / out));
-      RecordProperty(std::string(out), std::to_string(most));
-      std::printf("%s, %zu targets: merged differs by %.4f nats at most, the adapter by %.4f\n",
-                  out, targets.size(), most, by_adapter);
-      EXPECT_LT(most, 0.5 * by_adapter + 0.1) << out;
+      RecordProperty(std::string(out) + "_" + std::to_string(targets.size()),
+                     std::to_string(most) + " of " + std::to_string(by_adapter));
+      // Measured: 0.02 to 0.04 nats, where the adapter moves them by 0.1 to 0.4.
+      EXPECT_LT(most, 0.1) << out;
+      EXPECT_LT(most, 0.5 * by_adapter) << out;
     }
   }
 }
