@@ -20,9 +20,11 @@
 #include "tern/base/atomic_file.h"
 #include "tern/base/system.h"
 #include "tern/checkpoint/checkpoint.h"
+#include "tern/checkpoint/lora_adapter.h"
 #include "tern/engine/sampler.h"
 #include "tern/model/forward.h"
 #include "tern/model/head.h"
+#include "tern/train/lora.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/stepper.h"
 
@@ -79,13 +81,17 @@ struct Comparison {
   double sum = 0, absolute_sum = 0;  // Of engine minus trainer, over all tokens.
 };
 
-// Log-probabilities of every next token, engine against trainer.
+// Log-probabilities of every next token, engine against trainer; `adapter` is a folder, or none.
 Comparison compare(const fs::path& folder, train::Transformer& twin,
-                   const std::vector<std::uint32_t>& ids) {
+                   const std::vector<std::uint32_t>& ids, const fs::path& adapter = {}) {
   ThreadPool pool(1);
   const std::shared_ptr<const checkpoint::Checkpoint> checkpoint =
       checkpoint::open_checkpoint(folder, {});
-  const model::Model loaded(checkpoint, kernels::table_from_environment(), ids.size(), pool);
+  const auto lora = adapter.empty() ? nullptr
+                                    : std::make_shared<const checkpoint::LoraAdapter>(
+                                          adapter, checkpoint->config());
+  const model::Model loaded(checkpoint, kernels::table_from_environment(), ids.size(), pool, {},
+                            TernaryLayout::kFivePerByte, lora);
   model::KvPool kv(loaded.config(), ids.size(), kernels::KvType::kF32, kernels::KvType::kF32);
   model::Session session(kv);
   model::Forward forward(loaded, pool, ids.size());
@@ -177,6 +183,27 @@ train::TrainConfig config_of(const Case& c) {
   return config;
 }
 
+// Strict where activations keep clear of boundaries; returns how many tokens do.
+std::size_t compare_texts(const fs::path& folder, train::Transformer& twin,
+                          const fs::path& adapter) {
+  std::size_t tokens = 0, clear = 0;
+  for (std::uint32_t text = 0; text < 120; ++text) {
+    // No common first token: one on a boundary would rule out every text.
+    std::vector<std::uint32_t> ids;
+    std::uint32_t state = 77 + text;
+    while (ids.size() < 12) {
+      state = state * 1664525u + 1013904223u;
+      ids.push_back(3 + (state >> 16) % 256);
+    }
+    const Comparison c = compare(folder, twin, ids, adapter);
+    EXPECT_LE(c.worst_clear, kTolerance) << "text " << text;
+    tokens += c.tokens;
+    clear += c.clear;
+  }
+  EXPECT_GE(clear, 100u) << "too few of " << tokens << " tokens keep clear of boundaries";
+  return clear;
+}
+
 class TrainerAndEngine : public testing::TestWithParam<Case> {};
 
 TEST_P(TrainerAndEngine, GiveTheSameLogProbabilities) {
@@ -195,22 +222,41 @@ TEST_P(TrainerAndEngine, GiveTheSameLogProbabilities) {
   train::RunFolder run(folder);
   run.write(config, byte_tokenizer(), stepper, {}, {});
 
-  std::size_t tokens = 0, clear = 0;
-  for (std::uint32_t text = 0; text < 120; ++text) {
-    // No common first token: one on a boundary would rule out every text.
-    std::vector<std::uint32_t> ids;
-    std::uint32_t state = 77 + text;
-    while (ids.size() < 12) {
-      state = state * 1664525u + 1013904223u;
-      ids.push_back(3 + (state >> 16) % 256);
-    }
-    const Comparison c = compare(*run.newest(), stepper.model(), ids);
-    EXPECT_LE(c.worst_clear, kTolerance) << "text " << text;
-    tokens += c.tokens;
-    clear += c.clear;
-  }
-  EXPECT_GE(clear, 100u) << "too few of " << tokens << " tokens keep clear of boundaries";
+  const std::size_t clear = compare_texts(*run.newest(), stepper.model(), {});
   RecordProperty("clear", static_cast<int>(clear));
+  fs::remove_all(folder);
+}
+
+// The same with adapters that matter, from the checkpoint of a run that trains them.
+TEST_P(TrainerAndEngine, GiveTheSameLogProbabilitiesWithAdapters) {
+  torch::set_num_threads(1);
+  const fs::path folder =
+      fs::path(testing::TempDir()) / ("train_engine_lora_" + std::to_string(process_id()));
+  fs::remove_all(folder);
+  train::TrainConfig config = config_of(GetParam());
+  train::Stepper base(config);
+  const train::RunFolder base_run(folder / "base");
+  base_run.write(config, byte_tokenizer(), base, {}, {});
+
+  config.start.model = *base_run.newest();
+  config.lora.rank = 6;
+  config.lora.alpha = 9;
+  config.lora.targets = {"q_proj", "v_proj", "o_proj", "up_proj", "down_proj"};
+  train::Stepper stepper(config);
+  train::load_weights(*base_run.newest() / "model.safetensors", stepper.model());
+  {
+    const torch::NoGradGuard no_grad;
+    for (const auto& p : stepper.model()->named_parameters()) {
+      if (train::is_adapter_parameter(p.key())) p.value().normal_(0, 0.1);
+    }
+  }
+  const train::RunFolder run(folder / "adapter");
+  run.write(config, byte_tokenizer(), stepper, {}, {});
+  EXPECT_FALSE(fs::exists(*run.newest() / "model.safetensors"));
+  const std::size_t clear = compare_texts(*base_run.newest(), stepper.model(), *run.newest());
+  RecordProperty("clear", static_cast<int>(clear));
+  // That the adapters matter.
+  EXPECT_GT(compare(*base_run.newest(), stepper.model(), {5, 6, 7, 8}).absolute_sum, 0.03);
   fs::remove_all(folder);
 }
 

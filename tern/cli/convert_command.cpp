@@ -4,8 +4,9 @@
 #include <optional>
 
 #include "tern/cli/command.h"
-#include "tern/cli/options.h"
+#include "tern/cli/loaded_model.h"
 #include "tern/convert/convert.h"
+#include "tern/convert/merge_adapter.h"
 
 namespace tern::cli {
 namespace {
@@ -23,6 +24,7 @@ int run_convert(std::span<const std::string> args) {
   std::string out, type, embedding_type, linear_class;
   convert::ConvertOptions options;
   add_model_options(app, model);
+  add_lora_option(app, model);
   app.add_option("OUT,-o,--output", out,
                  "a name that ends in .gguf, or a folder that does not exist")
       ->required();
@@ -47,7 +49,13 @@ int run_convert(std::span<const std::string> args) {
   }
   ThreadPool pool(model.thread_count());
   const auto checkpoint = checkpoint::open_checkpoint(model.path(), model.open_options());
-  convert::convert(*checkpoint, out, options, pool, stderr_notice(), stderr_progress());
+  const auto adapter = open_adapter(model, *checkpoint);
+  std::unique_ptr<const checkpoint::Checkpoint> merged;
+  if (adapter) {
+    merged = convert::merge_adapter(*checkpoint, *adapter, options.type, pool, stderr_notice());
+  }
+  convert::convert(merged ? *merged : *checkpoint, out, options, pool, stderr_notice(),
+                   stderr_progress());
   say(fmt::format("{} written", out));
   return 0;
 }

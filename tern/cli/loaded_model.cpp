@@ -23,8 +23,14 @@ const tokenizer::Tokenizer& LoadedModel::need_tokenizer() const {
 void LoadedModel::load_weights(std::size_t context, TernaryLayout layout) {
   const double start = monotonic_seconds();
   model = std::make_unique<const model::Model>(checkpoint, kernels::table_from_environment(),
-                                               context, *pool, stderr_progress(), layout);
+                                               context, *pool, stderr_progress(), layout, adapter);
   seconds += monotonic_seconds() - start;
+}
+
+std::shared_ptr<const checkpoint::LoraAdapter> open_adapter(
+    const ModelOptions& options, const checkpoint::Checkpoint& checkpoint) {
+  if (options.lora.empty()) return nullptr;
+  return std::make_shared<const checkpoint::LoraAdapter>(options.lora, checkpoint.config());
 }
 
 LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
@@ -34,6 +40,7 @@ LoadedModel open_model(const ModelOptions& options, bool with_tokenizer) {
   opened.pool = std::make_unique<ThreadPool>(options.thread_count());
   opened.checkpoint =
       checkpoint::open_checkpoint(options.path(), options.open_options(), with_tokenizer);
+  opened.adapter = open_adapter(options, *opened.checkpoint);
   if (const auto& data = opened.checkpoint->tokenizer()) {
     opened.tokenizer.emplace(checkpoint::make_tokenizer(*data, opened.checkpoint->name()));
   }

@@ -96,6 +96,13 @@ void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads) 
   }
 }
 
+void add_lora_option(CLI::App& app, ModelOptions& options) {
+  app.add_option("--lora", options.lora,
+                 "a folder with an adapter of this model (adapter_config.json, "
+                 "adapter_model.safetensors), which is added to it")
+      ->type_name("DIR");
+}
+
 DType storage_type(const std::string& name) {
   if (CLI::detail::to_lower(name) == "q2_0")
     return DType::kQ2_0G64;  // llama.cpp's; the other: "Q2_0(128)".

@@ -22,6 +22,7 @@ struct ModelOptions {
   std::string i2s = "x86";
   std::string pre;
   std::size_t threads = 0;  // 0: default_threads().
+  std::string lora;         // A folder with an adapter; empty: none.
 
   std::size_t thread_count() const;
   // The file or folder that `model` means: one that exists; else, for "en" and "ja", the model of
@@ -33,6 +34,9 @@ struct ModelOptions {
 };
 // Adds MODEL, -m/--model, --i2s, --pre (and -t/--threads unless `with_threads` is false).
 void add_model_options(CLI::App& app, ModelOptions& options, bool with_threads = true);
+
+// Adds --lora, for the commands that compute with the model.
+void add_lora_option(CLI::App& app, ModelOptions& options);
 
 // --type and its kin. Throws Error(kBadArgument) for a name that is no storage type.
 DType storage_type(const std::string& name);

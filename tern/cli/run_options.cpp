@@ -11,6 +11,7 @@ namespace tern::cli {
 
 void add_run_options(CLI::App& app, RunOptions& o) {
   add_model_options(app, o.model);
+  add_lora_option(app, o.model);
   auto* prompt = app.add_option(
       "-p,--prompt", o.prompt,
       "the text to go on from; \"\" is BOS alone (without -p and -f: a conversation)");

@@ -237,6 +237,7 @@ struct ScoreOptions {
 
 void add_options(CLI::App& app, ScoreOptions& o) {
   add_model_options(app, o.model);
+  add_lora_option(app, o.model);
   auto* prompt = app.add_option("-p,--prompt", o.prompt, "the text; BOS as the model's files say");
   auto* file = app.add_option("-f,--file", o.file, "a file with the text")->excludes(prompt);
   auto* tokens = app.add_option("--tokens", o.tokens, "token ids, as 1,2,3; nothing is prepended")

@@ -44,6 +44,7 @@ struct ServeOptions {
 
 void add_options(CLI::App& app, ServeOptions& o) {
   add_model_options(app, o.model);
+  add_lora_option(app, o.model);
   app.add_option("-c,--ctx-size", o.context,
                  "context of one text in tokens (0: all that the model was made for; default: "
                  "that, at most 4096)");

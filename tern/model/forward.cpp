@@ -30,6 +30,10 @@ Forward::Forward(const Model& model, ThreadPool& pool, std::size_t max_tokens)
   gate_.resize(max_tokens * c.ffn);
   up_.resize(max_tokens * c.ffn);
   hidden_.resize(max_tokens * c.hidden);
+  if (model.adapter() != nullptr) {
+    low_.resize(max_tokens * model.adapter()->description().rank);
+    addend_.resize(max_tokens * std::max({c.hidden, c.q_width(), c.kv_width(), c.ffn}));
+  }
 }
 
 std::span<const float> Forward::run(const Batch& batch, Trace* trace, Profile* profile) {
@@ -299,8 +303,21 @@ void Forward::linear(std::initializer_list<Product> products) {
     for (std::size_t t = 0; t < tokens_ && rows > 0; ++t) {
       for (std::size_t r = 0; r < rows; ++r) y[t * rows + r] += weights.bias[r];
     }
+    if (const checkpoint::LowRank* addend = weights.addend) {
+      add_low_rank(*addend, y.data());
+      bytes += addend_bytes(*addend);
+      macs += tokens_ * (addend->a.cols + addend->b.rows) * addend->a.rows;
+    }
   }
   mark(input_op_, bytes, macs);
+}
+
+void Forward::add_low_rank(const checkpoint::LowRank& addend, float* y) {
+  const kernels::KernelTable& table = model_.kernels();
+  const std::size_t rank = addend.a.rows, rows = addend.b.rows;
+  kernels::dense_matmul(table, addend.a, input_, input_cols_, tokens_, low_.data(), rank, pool_);
+  kernels::dense_matmul(table, addend.b, low_.data(), rank, tokens_, addend_.data(), rows, pool_);
+  kernels::add(table, y, addend_.data(), tokens_ * rows, pool_);
 }
 
 // The keys and values of each session are read once; each token meets those up to its own.

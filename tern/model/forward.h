@@ -69,6 +69,8 @@ class Forward {
   };
   void linear(std::initializer_list<Product> products);
   void quantize_input(std::size_t group);
+  // y += B (A input), dot products in the order of kernels/dense.h, then one addition each.
+  void add_low_rank(const checkpoint::LowRank& addend, float* y);
   void show(const char* name, const float* x, std::size_t cols);
   void show_quantized();
   void mark(Op op, std::uint64_t bytes = 0, std::uint64_t macs = 0) {
@@ -85,6 +87,7 @@ class Forward {
   std::vector<std::size_t> block_begins_;
   // Rows of floats, one per token: the residual stream, the normed input, and so on.
   std::vector<float> x_, normed_, q_, k_, v_, attn_, projected_, gate_, up_, hidden_;
+  std::vector<float> low_, addend_;  // A x and B (A x); empty where no layer has an addend.
   kernels::Int8Rows q8_;
   const float* input_ = nullptr;
   std::size_t input_cols_ = 0;

@@ -70,11 +70,24 @@ std::array<const Linear*, 7> linears(const LayerWeights& w) {
   return {&w.q, &w.k, &w.v, &w.o, &w.gate, &w.up, &w.down};
 }
 
+void set_addends(LayerWeights& w, const checkpoint::LoraAdapter& adapter, std::size_t layer) {
+  w.q.addend = adapter.find(TensorRole::kQ, layer);
+  w.k.addend = adapter.find(TensorRole::kK, layer);
+  w.v.addend = adapter.find(TensorRole::kV, layer);
+  w.o.addend = adapter.find(TensorRole::kO, layer);
+  w.gate.addend = adapter.find(TensorRole::kGate, layer);
+  w.up.addend = adapter.find(TensorRole::kUp, layer);
+  w.down.addend = adapter.find(TensorRole::kDown, layer);
+}
+
 // Of all layers, as they are in memory.
 std::size_t layer_bytes(const std::vector<LayerWeights>& layers) {
   std::size_t bytes = 0;
   for (const LayerWeights& w : layers) {
-    for (const Linear* linear : linears(w)) bytes += matrix_bytes(linear->weight);
+    for (const Linear* linear : linears(w)) {
+      bytes += matrix_bytes(linear->weight);
+      if (linear->addend != nullptr) bytes += addend_bytes(*linear->addend);
+    }
     for (const auto* norm :
          {&w.attn_norm, &w.q_norm, &w.k_norm, &w.attn_sub_norm, &w.ffn_norm, &w.ffn_sub_norm}) {
       bytes += norm->size() * sizeof(float);
@@ -87,8 +100,10 @@ std::size_t layer_bytes(const std::vector<LayerWeights>& layers) {
 
 Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
              const kernels::KernelTable& table, std::size_t context, ThreadPool& pool,
-             const Progress& progress, TernaryLayout layout)
+             const Progress& progress, TernaryLayout layout,
+             std::shared_ptr<const checkpoint::LoraAdapter> adapter)
     : checkpoint_(std::move(checkpoint)),
+      adapter_(std::move(adapter)),
       table_(&table),
       rope_(checked_context(*checkpoint_, context), arch::rope_frequencies(checkpoint_->config())) {
   const arch::ModelConfig& c = config();
@@ -105,6 +120,7 @@ Model::Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint,
   layers_.reserve(c.layers);
   for (std::size_t layer = 0; layer < c.layers; ++layer) {
     layers_.push_back(load_layer(*checkpoint_, layer, layout, pool));
+    if (adapter_) set_addends(layers_.back(), *adapter_, layer);
     if (progress) {
       progress("loading", static_cast<double>(layer + 1) / static_cast<double>(c.layers));
     }

@@ -9,20 +9,26 @@
 #include "tern/base/notice.h"
 #include "tern/base/thread_pool.h"
 #include "tern/checkpoint/checkpoint.h"
+#include "tern/checkpoint/lora_adapter.h"
 #include "tern/kernels/dispatch.h"
 #include "tern/kernels/rope.h"
 #include "tern/tensor/matrix.h"
 
 namespace tern::model {
 
-// y = W x + bias. The place where a low-rank addend will stand.
+// y = W x + bias + B (A x). The addend takes x in floats, whatever the product with W takes.
 struct Linear {
   Matrix weight;
   std::vector<float> bias;  // Empty: none.
   // Columns that share an activation scale: 0 where the whole row does (b1.58), the weight's group
   // where the model declares no quantisation of its own (ModelConfig::declares_b158).
   std::size_t activation_group = 0;
+  const checkpoint::LowRank* addend = nullptr;  // Of the model's adapter; B holds its scale.
 };
+
+inline std::size_t addend_bytes(const checkpoint::LowRank& addend) noexcept {
+  return addend.a.bytes.size() + addend.b.bytes.size();
+}
 
 struct LayerWeights {
   std::vector<float> attn_norm, q_norm, k_norm, attn_sub_norm, ffn_norm, ffn_sub_norm;
@@ -34,15 +40,18 @@ class Model {
   // Reads every tensor of `checkpoint`, which it keeps (dense matrices are views into its file).
   // `context` is how many positions a session may have: at most what the model was made for; 0
   // means that. Ternary matrices of linear layers take the densest layout that the table has (five
-  // digits per byte; four where scales stand for groups of columns), or at most `layout`. Throws
-  // Error(kLimit) for more, and whatever the checkpoint throws.
+  // digits per byte; four where scales stand for groups of columns), or at most `layout`. The
+  // linear layers that `adapter` has (one made for this checkpoint's config) get its addends.
+  // Throws Error(kLimit) for more, and whatever the checkpoint throws.
   Model(std::shared_ptr<const checkpoint::Checkpoint> checkpoint, const kernels::KernelTable& table,
         std::size_t context, ThreadPool& pool, const Progress& progress = {},
-        TernaryLayout layout = TernaryLayout::kFivePerByte);
+        TernaryLayout layout = TernaryLayout::kFivePerByte,
+        std::shared_ptr<const checkpoint::LoraAdapter> adapter = nullptr);
 
   const arch::ModelConfig& config() const noexcept { return checkpoint_->config(); }
   const checkpoint::Checkpoint& checkpoint() const noexcept { return *checkpoint_; }
   const kernels::KernelTable& kernels() const noexcept { return *table_; }
+  const checkpoint::LoraAdapter* adapter() const noexcept { return adapter_.get(); }  // Or none.
   std::size_t context() const noexcept { return rope_.positions(); }
 
   const Matrix& embedding() const noexcept { return embedding_; }
@@ -65,6 +74,7 @@ class Model {
 
  private:
   std::shared_ptr<const checkpoint::Checkpoint> checkpoint_;
+  std::shared_ptr<const checkpoint::LoraAdapter> adapter_;
   const kernels::KernelTable* table_;
   kernels::RopeTable rope_;
   Matrix embedding_;

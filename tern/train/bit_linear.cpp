@@ -37,7 +37,8 @@ struct QuantizedProduct : torch::autograd::Function<QuantizedProduct> {
     const Tensor dx =
         scaled(torch::mm(left, b), Tensor(), one ? b_scales : Tensor(), torch::kFloat32);
     const Tensor right = a_scales.defined() ? scaled(dy, a_scales, Tensor(), type) : left;
-    const Tensor dw = torch::mm(right.t(), a).to(torch::kFloat32);
+    const Tensor dw =
+        context->needs_input_grad(1) ? torch::mm(right.t(), a).to(torch::kFloat32) : Tensor();
     return {dx, dw, Tensor(), Tensor(), Tensor()};
   }
 };
@@ -115,7 +116,21 @@ void BitLinearImpl::reset() {
   norm_weight = options.norm()
                     ? register_parameter("norm_weight", torch::empty({options.in_features()}))
                     : register_parameter("norm_weight", {}, /*requires_grad=*/false);
+  register_adapter();
   reset_parameters();
+}
+
+void BitLinearImpl::register_adapter() {
+  if (options.adapter_rank() == 0) return;
+  lora_a = register_module("lora_A", AdapterHalf(options.adapter_rank(), options.in_features()));
+  lora_b = register_module("lora_B", AdapterHalf(options.out_features(), options.adapter_rank()));
+  torch::nn::init::kaiming_uniform_(lora_a->weight, std::sqrt(5));
+}
+
+void BitLinearImpl::add_adapter(std::int64_t rank, double scale) {
+  options.adapter_rank(rank);
+  options.adapter_scale(scale);
+  register_adapter();
 }
 
 void BitLinearImpl::reset_parameters() {
@@ -139,7 +154,16 @@ Tensor BitLinearImpl::forward(const Tensor& input) {
   const Tensor x = norm_weight.defined() ? rms_norm(input, norm_weight, options.norm_eps()) : input;
   const Tensor y =
       quantized_linear(x, weight, options.format(), options.lambda(), options.product_type());
-  return bias.defined() ? y + bias : y;
+  return with_adapter(bias.defined() ? y + bias : y, input);
+}
+
+Tensor BitLinearImpl::with_adapter(const Tensor& y, const Tensor& input) const {
+  if (!lora_a) return y;
+  const auto product = [&](const Tensor& of, const Tensor& with) {
+    return quantized_linear(of, with, {.kind = WeightKind::kFullPrecision}, 1,
+                            options.product_type());
+  };
+  return y + options.adapter_scale() * product(product(input, lora_a->weight), lora_b->weight);
 }
 
 std::vector<std::string> replace_linears(torch::nn::Module& module, const LayerFilter& filter,

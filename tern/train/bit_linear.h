@@ -41,7 +41,22 @@ struct BitLinearOptions {
   TORCH_ARG(double, lambda) = 1.0;
   // Type of the products: kFloat32, or kBFloat16 (accumulated in float32, result rounded).
   TORCH_ARG(torch::Dtype, product_type) = torch::kFloat32;
+  // Of a low-rank adapter beside the layer (lora.h); 0: none.
+  TORCH_ARG(std::int64_t, adapter_rank) = 0;
+  TORCH_ARG(double, adapter_scale) = 1;
 };
+
+// One matrix of an adapter, a module for its name's sake: "q_proj.lora_A.weight". Zeros at first.
+class AdapterHalfImpl : public torch::nn::Cloneable<AdapterHalfImpl> {
+ public:
+  AdapterHalfImpl(std::int64_t rows, std::int64_t cols) : rows_(rows), cols_(cols) { reset(); }
+  void reset() override { weight = register_parameter("weight", torch::zeros({rows_, cols_})); }
+  torch::Tensor weight;  // (rows, cols) float32.
+
+ private:
+  std::int64_t rows_, cols_;
+};
+TORCH_MODULE(AdapterHalf);
 
 class BitLinearImpl : public torch::nn::Cloneable<BitLinearImpl> {
  public:
@@ -55,10 +70,21 @@ class BitLinearImpl : public torch::nn::Cloneable<BitLinearImpl> {
 
   torch::Tensor forward(const torch::Tensor& input);
 
+  // Puts a low-rank adapter beside the layer: from now on forward() adds scale * (x A^T) B^T, of
+  // the input as it comes, before norm and quantisation (arXiv 2106.09685, as PEFT has it). A is
+  // drawn as reset_parameters() draws weights, B is 0.
+  void add_adapter(std::int64_t rank, double scale);
+  // y plus what the adapter makes of `input`; y itself where there is none.
+  torch::Tensor with_adapter(const torch::Tensor& y, const torch::Tensor& input) const;
+
   BitLinearOptions options;
-  torch::Tensor weight;       // (out, in) float32, the latent weights.
-  torch::Tensor bias;         // (out), or undefined.
-  torch::Tensor norm_weight;  // (in), or undefined.
+  torch::Tensor weight;                          // (out, in) float32, the latent weights.
+  torch::Tensor bias;                            // (out), or undefined.
+  torch::Tensor norm_weight;                     // (in), or undefined.
+  AdapterHalf lora_a{nullptr}, lora_b{nullptr};  // (rank, in) and (out, rank), or empty.
+
+ private:
+  void register_adapter();
 };
 TORCH_MODULE(BitLinear);
 

@@ -51,7 +51,8 @@ double row_losses(const Tensor& logits, const std::int64_t* targets, bool gradie
 
 struct HeadLoss : torch::autograd::Function<HeadLoss> {
   static Tensor forward(AutogradContext* context, const Tensor& hidden, const Tensor& head,
-                        const Tensor& targets, torch::Dtype type, bool gradients) {
+                        const Tensor& targets, torch::Dtype type, bool gradients,
+                        bool head_learns) {
     const std::int64_t count = hidden.size(0), vocab = head.size(0);
     const Tensor h = hidden.to(type), e = head.to(type);
     const std::int64_t step =
@@ -59,7 +60,7 @@ struct HeadLoss : torch::autograd::Function<HeadLoss> {
     Tensor d_hidden, d_head;
     if (gradients) {
       d_hidden = torch::empty({count, hidden.size(1)}, torch::kFloat32);
-      d_head = torch::zeros(head.sizes(), torch::kFloat32);
+      if (head_learns) d_head = torch::zeros(head.sizes(), torch::kFloat32);
     }
     double total = 0;
     for (std::int64_t first = 0; first < count; first += step) {
@@ -69,7 +70,7 @@ struct HeadLoss : torch::autograd::Function<HeadLoss> {
       total += row_losses(logits, targets.data_ptr<std::int64_t>() + first, gradients);
       if (!gradients) continue;
       d_hidden.slice(0, first, last).copy_(torch::mm(logits, e));
-      d_head.add_(torch::mm(logits.t(), some));
+      if (head_learns) d_head.add_(torch::mm(logits.t(), some));
     }
     context->save_for_backward({d_hidden, d_head});
     return torch::scalar_tensor(total, torch::kFloat32);
@@ -78,7 +79,8 @@ struct HeadLoss : torch::autograd::Function<HeadLoss> {
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const Tensor& by = gradients[0];
-    return {saved[0] * by, saved[1] * by, Tensor(), Tensor(), Tensor()};
+    const Tensor d_head = saved[1].defined() ? saved[1] * by : Tensor();
+    return {saved[0] * by, d_head, Tensor(), Tensor(), Tensor(), Tensor()};
   }
 };
 
@@ -92,7 +94,8 @@ Tensor head_loss(const Tensor& hidden, const Tensor& head, const Tensor& targets
               " and a head of ", head.sizes());
   const bool gradients =
       torch::GradMode::is_enabled() && (hidden.requires_grad() || head.requires_grad());
-  return HeadLoss::apply(hidden.contiguous(), head, targets.contiguous(), product_type, gradients);
+  return HeadLoss::apply(hidden.contiguous(), head, targets.contiguous(), product_type, gradients,
+                         head.requires_grad());
 }
 
 }  // namespace tern::train

@@ -48,6 +48,7 @@ struct Plan {
   arch::GateActivation activation;
   float eps;
   torch::Dtype product_type, output_type;
+  bool weights_learn;  // Any of them wants a gradient.
 };
 
 // Rows z = norm(gate(x, up)), one at a time.
@@ -325,6 +326,10 @@ struct GroupProduct : torch::autograd::Function<GroupProduct> {
     const Tensor dy = side_by_side(gradients, plan, x.size(0));
     variable_list out{Tensor(), Tensor(), Tensor()};
     input_gradients(x, up, norm, torch::mm(dy, w.dense), kept, plan, out);
+    if (!plan.weights_learn) {
+      out.resize(out.size() + w.outs.size() + 1);
+      return out;
+    }
     const Tensor dw = torch::mm(dy.t(), kept_input(kept, plan.product_type));
     const float* column = w.column.defined() ? w.column.data_ptr<float>() : nullptr;
     std::int64_t first = 0;
@@ -539,14 +544,17 @@ std::vector<Tensor> LinearGroup::operator()(const GroupInput& input) {
   const auto flat = [](const Tensor& t) {
     return t.defined() ? t.reshape({-1, t.size(-1)}).contiguous() : t;
   };
+  std::vector<Tensor> weights;
+  for (const BitLinear& layer : layers_) weights.push_back(layer->weight);
+  const bool learn =
+      std::ranges::any_of(weights, [](const Tensor& weight) { return weight.requires_grad(); });
   const Plan plan{weights_,
                   &table(),
                   input.activation,
                   static_cast<float>(input.norm_eps),
                   options.product_type(),
-                  output_ == GroupOutput::kFloat32 ? torch::kFloat32 : options.product_type()};
-  std::vector<Tensor> weights;
-  for (const BitLinear& layer : layers_) weights.push_back(layer->weight);
+                  output_ == GroupOutput::kFloat32 ? torch::kFloat32 : options.product_type(),
+                  learn};
   const auto maybe = [](const Tensor& t) {
     return t.defined() ? c10::optional<Tensor>(t) : c10::nullopt;
   };

@@ -12,8 +12,10 @@
 #include "tern/base/error.h"
 #include "tern/checkpoint/checkpoint.h"
 #include "tern/checkpoint/hf_config_out.h"
+#include "tern/checkpoint/lora_adapter.h"
 #include "tern/checkpoint/tokenizer_files.h"
 #include "tern/formats/safetensors.h"
+#include "tern/train/lora.h"
 
 namespace tern::train {
 namespace {
@@ -153,6 +155,29 @@ void write_model(const fs::path& folder, const TrainConfig& config,
   write_json(folder / "config.json", json);
 }
 
+// The adapters of a frozen base, as PEFT names and describes them.
+void write_adapter(const fs::path& folder, const TrainConfig& config, Transformer& model) {
+  formats::SafetensorsWriter writer;
+  writer.set_metadata("format", "pt");
+  for (const auto& p : model->named_parameters()) {
+    if (is_adapter_parameter(p.key())) add(writer, peft_name(p.key()), p.value());
+  }
+  writer.write(folder / checkpoint::kLoraWeightsName);
+  checkpoint::LoraDescription lora;
+  lora.rank = config.lora.rank;
+  lora.alpha = config.lora.alpha;
+  lora.targets = config.lora.targets;
+  write_json(folder / checkpoint::kLoraConfigName,
+             checkpoint::lora_config_json(lora, config.start.model.string()));
+}
+
+void read_adapter(const fs::path& folder, Transformer& model) {
+  const formats::SafetensorsFile file(folder / checkpoint::kLoraWeightsName);
+  for (const auto& p : model->named_parameters()) {
+    if (is_adapter_parameter(p.key())) fill(file, peft_name(p.key()), p.value());
+  }
+}
+
 void write_optimizer(const fs::path& folder, Stepper& stepper, const Digits& digits) {
   formats::SafetensorsWriter writer;
   for (const AdamW::Slot& slot : stepper.optimizer().slots()) {
@@ -203,6 +228,7 @@ Json state_json(const RunState& s) {
                {"finished", s.finished},
                {"final_loss", s.final_loss},
                {"final_bits_per_byte", s.final_bits_per_byte}};
+  if (s.base_weights != 0) json["base_weights"] = s.base_weights;
   if (s.best_loss < std::numeric_limits<double>::infinity()) json["best_loss"] = s.best_loss;
   return json;
 }
@@ -233,6 +259,7 @@ RunState state_of_json(const Json& json, const std::string& what) {
                  .finished = json_bool(json, "finished", what).value_or(false),
                  .final_loss = number("final_loss"),
                  .final_bits_per_byte = number("final_bits_per_byte")};
+  state.base_weights = json_uint(json, "base_weights", what).value_or(0);
   if (const auto best = json_number(json, "best_loss", what)) state.best_loss = *best;
   return state;
 }
@@ -283,8 +310,12 @@ void RunFolder::write(const TrainConfig& config, const tokenizer::TokenizerData&
   const std::string made = folder_name(state.step);
   if (!fs::exists(checkpoints() / made)) {  // The end may fall on a step that is saved already.
     AtomicFolder folder(checkpoints() / made);
-    write_model(folder.temporary(), config, tokenizer, stepper.model());
-    checkpoint::copy_tokenizer_files(tokenizer_folder(), folder.temporary());
+    if (config.lora.rank > 0) {
+      write_adapter(folder.temporary(), config, stepper.model());
+    } else {
+      write_model(folder.temporary(), config, tokenizer, stepper.model());
+      checkpoint::copy_tokenizer_files(tokenizer_folder(), folder.temporary());
+    }
     write_optimizer(folder.temporary(), stepper, digits);
     write_json(folder.temporary() / "trainer.json", state_json(state));
     folder.commit();
@@ -323,14 +354,20 @@ void RunFolder::remove_old(std::size_t keep, const RunState& state) const {
 RunState RunFolder::read(const fs::path& checkpoint, Stepper& stepper, Digits& digits) const {
   const std::string what = (checkpoint / "trainer.json").string();
   const RunState state = state_of_json(parse_json(read_text_file(what), what), what);
-  load_weights(checkpoint / "model.safetensors", stepper.model());
+  if (has_adapters(stepper.model())) {
+    read_adapter(checkpoint, stepper.model());
+  } else {
+    load_weights(checkpoint / "model.safetensors", stepper.model());
+  }
   read_optimizer(checkpoint / "optimizer.safetensors", stepper, digits);
   return state;
 }
 
 void load_weights(const fs::path& safetensors, Transformer& model) {
   const formats::SafetensorsFile file(safetensors);
-  for (const auto& p : model->named_parameters()) fill(file, p.key(), p.value());
+  for (const auto& p : model->named_parameters()) {
+    if (!is_adapter_parameter(p.key())) fill(file, p.key(), p.value());
+  }
 }
 
 }  // namespace tern::train

@@ -6,7 +6,8 @@
 // model.safetensors, config.json, tokenizer) plus what only training needs: optimizer.safetensors
 // (AdamW's moments as exp_avg.NAME and exp_avg_sq.NAME, the digits that flip rates are counted
 // against as digits.NAME, libtorch's generator as rng) and trainer.json (RunState). It appears
-// whole or not at all.
+// whole or not at all. Of a run that trains adapters, a checkpoint has those in the place of model
+// and tokenizer, as PEFT writes them (checkpoint/lora_adapter.h): the base stays where it is.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ struct RunState {
   std::uint64_t best_step = 0;
   // TokenShards::content_hash() of both splits: the text that `position` counts in.
   std::uint64_t train_text = 0, held_out_text = 0;
-  bool finished = false;                           // The budget was used up.
+  std::uint64_t base_weights = 0;  // weights_hash() of the base of adapters; 0: there is none.
+  bool finished = false;           // The budget was used up.
   double final_loss = 0, final_bits_per_byte = 0;  // Then: over all held-out text.
 };
 
@@ -84,7 +86,8 @@ class RunFolder {
   std::filesystem::path path_;
 };
 
-// Loads the weights of a Hugging Face folder or safetensors file into the model. Throws as read().
+// Loads the weights of a Hugging Face folder or safetensors file into the model, but for adapters.
+// Throws as read().
 void load_weights(const std::filesystem::path& safetensors, Transformer& model);
 
 }  // namespace tern::train

@@ -11,6 +11,7 @@
 #include "tern/checkpoint/hf_config.h"
 #include "tern/formats/safetensors.h"
 #include "tern/train/config_keys.h"
+#include "tern/train/lora.h"
 
 namespace tern::train {
 namespace {
@@ -76,6 +77,19 @@ void check_given_keys(const TrainConfig& given, const TrainConfig& taken, const 
   }
 }
 
+// An adapter is trained beside its base as every program runs it: what the folder declares.
+void take_weights(TrainConfig& config, const HfConfig& folder) {
+  config.weights = WeightKind::kFullPrecision;
+  config.scale = ScaleKind::kTensor;
+  config.group = 0;
+  if (folder.storage == HfStorage::kLatent) config.weights = WeightKind::kTernary;
+  if (folder.storage != HfStorage::kTrained) return;
+  config.weights =
+      folder.latent.kind == quant::LatentKind::kBinary ? WeightKind::kBinary : WeightKind::kTernary;
+  config.scale = folder.latent.scales;
+  config.group = folder.latent.group;
+}
+
 DType dtype_of(const Tensor& tensor) {
   return tensor.scalar_type() == torch::kBFloat16 ? DType::kBF16 : DType::kF32;
 }
@@ -134,10 +148,11 @@ void take_shape(TrainConfig& config, const fs::path& folder) {
   if (config.start.sub_norms && !(own_checkpoint && start.model.sub_norms)) {
     insert_sub_norms(taken.model, folder);
   }
-  taken.model.declares_float = config.weights == WeightKind::kFullPrecision;
+  if (config.lora.rank > 0) take_weights(taken, start);
+  taken.model.declares_float = taken.weights == WeightKind::kFullPrecision;
   taken.model.declares_b158 = !taken.model.declares_float;
   taken.model.activation_rule_source = "model.weights";
-  take_scales(taken, start);
+  if (config.lora.rank == 0) take_scales(taken, start);
   check_given_keys(config, taken, folder);
   if (config.sequence > taken.model.context) {
     fail(ErrorCode::kBadArgument, folder,
@@ -146,6 +161,19 @@ void take_shape(TrainConfig& config, const fs::path& folder) {
              std::to_string(config.sequence));
   }
   config = std::move(taken);
+}
+
+void refuse_digits(Transformer& model, const fs::path& folder) {
+  const torch::NoGradGuard no_grad;
+  for (auto& [name, layer] : model->bit_linears()) {
+    const Tensor size = layer->weight.abs();
+    const Tensor most = size.max();
+    if (most.item<float>() == 0 || !(size.eq(0) | size.eq(most)).all().item<bool>()) continue;
+    fail(ErrorCode::kUnsupported, folder,
+         "layer '" + name +
+             "' holds only -s, 0 and +s, expected the floats behind such digits: nothing can be "
+             "trained on top of or beside rounded weights");
+  }
 }
 
 void load_folder_weights(const fs::path& folder, Transformer& model, bool inserted_norms) {
@@ -160,6 +188,7 @@ void load_folder_weights(const fs::path& folder, Transformer& model, bool insert
                                              "describes");
   }
   for (const auto& parameter : parameters) {
+    if (is_adapter_parameter(parameter.key())) continue;
     const TensorView* view = files.tensor(parameter.key());
     if (view == nullptr) {
       if (inserted_norms && is_sub_norm(parameter.key())) continue;

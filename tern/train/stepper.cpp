@@ -6,6 +6,7 @@
 
 #include "tern/base/error.h"
 #include "tern/base/system.h"
+#include "tern/train/lora.h"
 
 namespace tern::train {
 
@@ -29,12 +30,9 @@ TransformerOptions transformer_options(const TrainConfig& config) {
 
 Stepper::Stepper(const TrainConfig& config)
     : config_(config), objective_(config, product_type(config.precision)) {
-  if (config.lora.rank > 0) {
-    throw Error(ErrorCode::kUnsupported,
-                "lora.rank found, expected none: there are no adapters yet");
-  }
   torch::manual_seed(config.seed);
   model_ = Transformer(transformer_options(config), config.init_std, config.sub_norm_init);
+  if (config.lora.rank > 0) add_adapters(model_, config.lora);
   optimizer_.emplace(model_->named_parameters(),
                      AdamWOptions{config.beta1, config.beta2, config.epsilon});
 }

@@ -23,7 +23,8 @@ TransformerOptions transformer_options(const TrainConfig& config);
 
 class Stepper {
  public:
-  // Seeds libtorch's generator with config.seed, then makes the model.
+  // Seeds libtorch's generator with config.seed, then makes the model. With config.lora, the model
+  // stands still and its adapters alone are trained (lora.h).
   explicit Stepper(const TrainConfig& config);
 
   // Adds the gradients of a batch; `totals` are of the whole step. The sum over the step's batches

@@ -18,6 +18,7 @@
 #include "tern/corpus/window_order.h"
 #include "tern/train/evaluate.h"
 #include "tern/train/event_file.h"
+#include "tern/train/lora.h"
 #include "tern/train/metrics.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/schedule.h"
@@ -56,15 +57,16 @@ class Trainer {
     text_ = open_text(config_, tokenizer_, options_.progress, options_.notice);
     order_.emplace(text_.train->windows(), config_.seed);
     stepper_.emplace(config_);
+    const bool adapts = config_.lora.rank > 0;
+    const std::uint64_t base = !checkpoint || adapts ? load_start() : 0;
     if (checkpoint) {
       go_on_from(*checkpoint);
+      if (adapts) check_base(base);
       if (state_.finished && progress() >= 1) return result(true);
     } else {
       state_.train_text = text_.train->content_hash();
       state_.held_out_text = text_.held_out->content_hash();
-      if (!config_.start.model.empty() && !config_.start.random) {
-        load_folder_weights(config_.start.model, stepper_->model(), config_.start.sub_norms);
-      }
+      state_.base_weights = adapts ? base : 0;
     }
     folder_.keep_tokenizer(config_, tokenizer_.data());
     write_file(config_.out / "config.toml", to_toml(config_));
@@ -85,9 +87,12 @@ class Trainer {
                               config_.out.string()));
     }
     folder_.clean();
+    const std::filesystem::path before = config_.out / "config.toml";
+    // What a checkpoint is depends on it, so this comes before any is looked at.
+    if (newest) check_section("lora", to_json(load_config(before, {})), to_json(config_));
     settle_model(newest);
     if (newest) {
-      check_same_run(config_.out / "config.toml");
+      check_same_run(before);
     } else {
       folder_.start_anew();
     }
@@ -97,10 +102,12 @@ class Trainer {
   // The shape of the model that the run starts from, or that it has been training so far.
   void settle_model(const std::optional<std::filesystem::path>& newest) {
     arch::ModelConfig& model = config_.model;
+    check_adapters(config_);
     if (config_.start.model.empty()) {
       model.vocab = tokenizer_.vocab_size();
     } else {
-      take_shape(config_, newest ? *newest : config_.start.model);
+      // An adapter's checkpoints hold no base.
+      take_shape(config_, newest && config_.lora.rank == 0 ? *newest : config_.start.model);
       if (tokenizer_.vocab_size() > model.vocab) {
         throw Error(ErrorCode::kBadArgument,
                     fmt::format("{}: {} pieces found, expected at most the {} of the model in {}",
@@ -109,6 +116,26 @@ class Trainer {
       }
     }
     arch::validate(model, "the config's model");
+  }
+
+  // The weights that the run starts from, where they are not random; of the base of adapters, their
+  // hash.
+  std::uint64_t load_start() {
+    if (config_.start.model.empty() || config_.start.random) return 0;
+    load_folder_weights(config_.start.model, stepper_->model(), config_.start.sub_norms);
+    const bool adapts = config_.lora.rank > 0;
+    if (adapts || config_.weights != WeightKind::kFullPrecision) {
+      refuse_digits(stepper_->model(), config_.start.model);
+    }
+    return adapts ? weights_hash(stepper_->model()) : 0;
+  }
+
+  void check_base(std::uint64_t base) const {
+    if (base == state_.base_weights) return;
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("the weights in {} are not those that the adapters in {} were begun "
+                            "with, expected the same base",
+                            config_.start.model.string(), config_.out.string()));
   }
 
   void go_on_from(const std::filesystem::path& checkpoint) {
@@ -129,9 +156,7 @@ class Trainer {
   void check_same_run(const std::filesystem::path& file) const {
     const Json was = to_json(load_config(file, {}));
     const Json now = to_json(config_);
-    for (const char* section : {"model", "start", "data"}) {
-      if (was.at(section) != now.at(section)) differs(section, was.at(section), now.at(section));
-    }
+    for (const char* section : {"model", "start", "data"}) check_section(section, was, now);
     for (const char* key : {"seed", "sequence"}) {
       const Json& before = was.at("training").at(key);
       const Json& after = now.at("training").at(key);
@@ -142,7 +167,8 @@ class Trainer {
       }
     }
   }
-  void differs(const char* section, const Json& was, const Json& now) const {
+  void check_section(const char* section, const Json& was_all, const Json& now_all) const {
+    const Json &was = was_all.at(section), &now = now_all.at(section);
     for (const auto& [key, value] : now.items()) {
       if (was.contains(key) && was.at(key) == value) continue;
       throw Error(
@@ -357,7 +383,8 @@ class Trainer {
       metrics_->append(line);
       events_->scalar("loss/held_out", state_.step, held.loss);
       events_->scalar("bits_per_byte/held_out", state_.step, held.bits_per_byte);
-      const Json layers = weight_shares(stepper_->model(), digits_);
+      // The digits beside adapters never change.
+      const Json layers = config_.lora.rank > 0 ? Json::array() : weight_shares(model, digits_);
       if (!layers.empty()) {
         metrics_->append({{"kind", "weights"}, {"step", state_.step}, {"layers", layers}});
       }

@@ -1,8 +1,8 @@
 // The forward pass in the paper's order.
 #include "tern/train/transformer.h"
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "tern/arch/architecture.h"
 #include "tern/arch/rope_frequencies.h"
@@ -32,26 +32,41 @@ std::string module_name(const arch::ModelConfig& config, arch::TensorRole role) 
   return path.substr(path.rfind('.') + 1);
 }
 
-// layer_i(norm(gate(x, up))) of the group's layers; `norm` may be empty.
-std::vector<Tensor> multiply(const TransformerOptions& options, LinearGroup& group,
-                             std::vector<BitLinear> layers, GroupInput input, RmsNorm& norm) {
-  if (options.products == Products::kTern) {
-    if (norm) {
-      input.norm_weight = norm->weight;
-      input.norm_eps = norm->eps();
-    }
-    return group(input);
-  }
+// norm(gate(x, up)) in float32; `norm` may be empty.
+Tensor layer_input(const GroupInput& input, RmsNorm& norm) {
   Tensor z = input.x.to(torch::kFloat32);
   if (input.up.defined()) {
     const Tensor up = input.up.to(torch::kFloat32);
     z = input.activation == arch::GateActivation::kReluSquared ? squared_relu_gate(z, up)
                                                                : torch::silu(z) * up;
   }
-  if (norm) z = norm(z);
+  return norm ? norm(z) : z;
+}
+
+// layer_i(norm(gate(x, up))) of the group's layers; `norm` may be empty.
+std::vector<Tensor> multiply(const TransformerOptions& options, LinearGroup& group,
+                             std::vector<BitLinear> layers, GroupInput input, RmsNorm& norm) {
   std::vector<Tensor> outputs;
-  for (BitLinear& layer : layers) outputs.push_back(layer(z));
-  return outputs;
+  if (options.products == Products::kLibtorch) {
+    const Tensor z = layer_input(input, norm);
+    for (BitLinear& layer : layers) outputs.push_back(layer(z));
+    return outputs;
+  }
+  const bool adapters =
+      std::ranges::any_of(layers, [](const BitLinear& layer) { return !layer->lora_a.is_empty(); });
+  if (adapters) {  // They see what the layers see, which the group would keep to itself.
+    const Tensor z = layer_input(input, norm);
+    outputs = group({.x = z});
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      outputs[i] = layers[i]->with_adapter(outputs[i], z);
+    }
+    return outputs;
+  }
+  if (norm) {
+    input.norm_weight = norm->weight;
+    input.norm_eps = norm->eps();
+  }
+  return group(input);
 }
 
 void refuse_unless(bool right, const char* what) {
