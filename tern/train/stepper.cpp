@@ -1,6 +1,7 @@
 // Forward, backward, clip, AdamW.
 #include "tern/train/stepper.h"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -26,8 +27,10 @@ TransformerOptions transformer_options(const TrainConfig& config) {
           .lambda = 1};
 }
 
-Stepper::Stepper(const TrainConfig& config)
-    : config_(config), objective_(config, product_type(config.precision)) {
+Stepper::Stepper(const TrainConfig& config, Processes* processes)
+    : config_(config),
+      objective_(config, product_type(config.precision)),
+      processes_(processes != nullptr && processes->many() ? processes : nullptr) {
   if (config.lora.rank > 0) {
     throw Error(ErrorCode::kUnsupported,
                 "lora.rank found, expected none: there are no adapters yet");
@@ -47,10 +50,38 @@ Stepper::Stepper(const TrainConfig& config)
   groups.emplace_back(std::move(matrices), options());
   groups.emplace_back(std::move(vectors), options());
   optimizer_ = std::make_unique<torch::optim::AdamW>(std::move(groups), *options());
+  if (processes_ == nullptr) return;
+  std::vector<torch::Tensor> trained;
+  for (const torch::Tensor& parameter : model_->parameters()) {
+    if (parameter.requires_grad()) trained.push_back(parameter);
+  }
+  gradients_.emplace(*processes_, trained,
+                     static_cast<std::size_t>(config_.distributed.bucket_megabytes * 1e6));
 }
 
 LossTerms Stepper::accumulate(const Batch& batch, const StepTotals& totals) {
   return objective_.accumulate(model_, batch, totals);
+}
+
+LossTerms Stepper::accumulate(std::span<const Batch> batches, const StepTotals& totals,
+                              const Batch*& broken) {
+  broken = nullptr;
+  if (gradients_) gradients_->begin();
+  LossTerms terms;
+  for (const Batch& batch : batches) {
+    if (gradients_ && &batch == &batches.back()) gradients_->last();
+    const LossTerms part = accumulate(batch, totals);
+    terms += part;
+    if (!std::isfinite(part.total)) {
+      broken = &batch;
+      break;
+    }
+  }
+  if (!gradients_) return terms;
+  gradients_->finish();
+  std::array sums{terms.total, terms.text, terms.logits, terms.attention};
+  processes_->sum(sums);
+  return {.total = sums[0], .text = sums[1], .logits = sums[2], .attention = sums[3]};
 }
 
 double Stepper::clip() {

@@ -1,15 +1,19 @@
-// One training step: gradients of micro-batches, clipping, AdamW. Model and optimiser live here;
-// what is read, logged and saved is trainer.h's business.
+// One training step: gradients of micro-batches, their sum over processes, clipping, AdamW. Model
+// and optimiser live here; what is read, logged and saved is trainer.h's business.
 #pragma once
 
 #include <torch/torch.h>
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 
 #include "tern/train/config.h"
+#include "tern/train/gradient_sum.h"
 #include "tern/train/objective.h"
+#include "tern/train/processes.h"
 #include "tern/train/schedule.h"
 #include "tern/train/transformer.h"
 
@@ -23,12 +27,18 @@ TransformerOptions transformer_options(const TrainConfig& config);
 class Stepper {
  public:
   // Seeds libtorch's generator with config.seed, then makes the model. AdamW has two groups:
-  // matrices (embedding and head too) decay, vectors (norms) do not.
-  explicit Stepper(const TrainConfig& config);
+  // matrices (embedding and head too) decay, vectors (norms) do not. `processes`, which outlives
+  // this object, are those of the run; nullptr: one.
+  explicit Stepper(const TrainConfig& config, Processes* processes = nullptr);
 
   // Adds the gradients of a batch; `totals` are of the whole step. The sum over the step's batches
   // is the step's loss (objective.h).
   LossTerms accumulate(const Batch& batch, const StepTotals& totals);
+  // The same for all batches that this process has in a step. Ends early at a loss that is not
+  // finite, and leaves its batch in `broken`. All processes: gradients and result are the sums over
+  // all of them; while the last batch goes backward, they are being added up.
+  LossTerms accumulate(std::span<const Batch> batches, const StepTotals& totals,
+                       const Batch*& broken);
   // The norm of all gradients together, which then are scaled down to config.clip where it is
   // larger. Not finite where a gradient is not.
   double clip();
@@ -46,6 +56,8 @@ class Stepper {
   Transformer model_{nullptr};
   std::unique_ptr<torch::optim::AdamW> optimizer_;
   Objective objective_;
+  Processes* processes_;
+  std::optional<GradientSum> gradients_;  // Where there are many processes.
 };
 
 }  // namespace tern::train
