@@ -76,6 +76,7 @@ struct DistributedConfig {
   double bucket_megabytes = 25;  // Gradients that are added up in one go.
   double join = 300;             // Seconds in which all processes have to come.
   double silence = 15;           // Seconds without a sign of life until a process counts as lost.
+  bool shard_optimizer = false;  // Each updates its share of the matrices (weight_shards.h).
 };
 
 // Of which training fills in the rest: tied, as small models are.
@@ -149,7 +150,8 @@ struct TrainConfig {
   double spike =
       2.0;  // A loss more than this many nats above its running mean skips the step; 0: none.
 
-  DistributedConfig distributed;  // [distributed]: bucket_megabytes, join, silence.
+  DistributedConfig distributed;  // [distributed]: bucket_megabytes, join, silence,
+                                  // shard_optimizer.
   std::size_t processes = 1;      // That train together; no key.
 
   // Names of the keys that the file or an override gave.

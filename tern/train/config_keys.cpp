@@ -517,6 +517,10 @@ constexpr std::array kKeys{
         {"distributed.silence",
          "Seconds without a sign of life until a process counts as lost, which ends all."},
         {1, 1e6}),
+    boolean<&C::distributed, &DistributedConfig::shard_optimizer>(
+        {"distributed.shard_optimizer",
+         "Each process updates its share of the quantised layers and sends their digits, two bits "
+         "each, to the others."}),
 };
 
 }  // namespace

@@ -37,8 +37,12 @@ Stepper::Stepper(const TrainConfig& config, Processes* processes)
   }
   torch::manual_seed(config.seed);
   model_ = Transformer(transformer_options(config), config.init_std, config.sub_norm_init);
+  if (processes_ != nullptr && config_.distributed.shard_optimizer) {
+    shards_.emplace(*processes_, model_);
+  }
   std::vector<torch::Tensor> matrices, vectors;
   for (const torch::Tensor& parameter : model_->parameters()) {
+    if (shards_ && shards_->foreign(parameter)) continue;
     (parameter.dim() >= 2 ? matrices : vectors).push_back(parameter);
   }
   const auto options = [&] {
@@ -106,7 +110,7 @@ std::string Stepper::first_non_finite_parameter() const {
   return "";
 }
 
-void Stepper::apply(const Rates& rates) {
+void Stepper::apply(const Rates& rates, double next_lambda) {
   for (std::size_t i = 0; i < optimizer_->param_groups().size(); ++i) {
     auto& options =
         static_cast<torch::optim::AdamWOptions&>(optimizer_->param_groups()[i].options());
@@ -115,6 +119,21 @@ void Stepper::apply(const Rates& rates) {
   }
   optimizer_->step();
   drop_gradients();
+  if (shards_) shards_->send(next_lambda);
+}
+
+void Stepper::gather() {
+  if (shards_) shards_->gather(*optimizer_);
+}
+
+void Stepper::share(double next_lambda) {
+  if (!shards_) return;
+  shards_->forget(*optimizer_);
+  shards_->send(next_lambda);
+}
+
+bool Stepper::same_everywhere(const torch::Tensor& parameter) const {
+  return !shards_ || !shards_->shared_out(parameter);
 }
 
 void Stepper::drop_gradients() { optimizer_->zero_grad(); }

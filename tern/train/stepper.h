@@ -16,6 +16,7 @@
 #include "tern/train/processes.h"
 #include "tern/train/schedule.h"
 #include "tern/train/transformer.h"
+#include "tern/train/weight_shards.h"
 
 namespace tern::train {
 
@@ -45,8 +46,17 @@ class Stepper {
   // The parameter nearest to the loss whose gradient is not finite, "" where all are.
   std::string first_non_finite_gradient() const;
   std::string first_non_finite_parameter() const;
-  void apply(const Rates& rates);  // AdamW's step, then gradients are dropped.
+  // AdamW's step, then gradients are dropped. All processes: where the optimiser is shared out,
+  // what the next forward pass, with `next_lambda`, needs of the weights is sent around.
+  void apply(const Rates& rates, double next_lambda = 1);
   void drop_gradients();
+
+  // All processes, where the optimiser is shared out (else nothing): model and, in the first
+  // process, optimiser become whole, as a checkpoint wants them; and are shared out again.
+  void gather();
+  void share(double next_lambda);
+  // Whether a parameter is the same in all processes.
+  bool same_everywhere(const torch::Tensor& parameter) const;
 
   Transformer& model() noexcept { return model_; }
   torch::optim::AdamW& optimizer() noexcept { return *optimizer_; }
@@ -58,6 +68,7 @@ class Stepper {
   Objective objective_;
   Processes* processes_;
   std::optional<GradientSum> gradients_;  // Where there are many processes.
+  std::optional<WeightShards> shards_;    // Where they share the optimiser out.
 };
 
 }  // namespace tern::train

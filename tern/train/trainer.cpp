@@ -139,6 +139,7 @@ class Trainer {
       processes_.broadcast(parameter.detach());
     }
     processes_.expect_same("the positions in the text", state_.position);
+    stepper_->share(quantization_share(config_.warmup, state_.step));
   }
 
   // Rounding differs between kinds of CPUs, and memory fails: weights that drift apart are no
@@ -147,6 +148,7 @@ class Trainer {
     if (!processes_.many()) return;
     std::uint64_t hash = 0;
     for (const Tensor& parameter : stepper_->model()->parameters()) {
+      if (!stepper_->same_everywhere(parameter)) continue;
       const Tensor bits = parameter.detach().view(torch::kInt32).sum(torch::kInt64);
       hash = hash * 0x9E3779B97F4A7C15 + static_cast<std::uint64_t>(bits.item<std::int64_t>());
     }
@@ -256,12 +258,13 @@ class Trainer {
       if (end) finish();
       state_.finished = end;
       const bool stop = processes_.any(options_.stop && options_.stop());
-      const bool late = config_.checkpoint_minutes > 0 &&
-                        monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes;
+      const bool late =
+          processes_.any(processes_.first() && config_.checkpoint_minutes > 0 &&
+                         monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes);
       const bool due = config_.checkpoint_every > 0 && state_.step % config_.checkpoint_every == 0;
       if (end || stop || state_.step % kStepsPerComparison == 0) compare_weights();
-      if (processes_.first() && (best || stop || late || due || end)) {
-        state_.seconds = monotonic_seconds() - start;
+      if (best || stop || late || due || end) {
+        keep_time();
         save();
         last_saved = monotonic_seconds();
       }
@@ -355,7 +358,7 @@ class Trainer {
                          "skipped ({} so far)",
                          state_.step + 1, loss, limit, state_.skipped));
     } else {
-      stepper_->apply(now);
+      stepper_->apply(now, quantization_share(config_.warmup, state_.step + 1));
     }
     // A spike moves the mean too, but only so far: if the text has changed for good, training goes
     // on after a while.
@@ -486,7 +489,14 @@ class Trainer {
     }
   }
 
+  // All processes: the first one writes.
   void save() {
+    stepper_->gather();
+    if (processes_.first()) write_checkpoint();
+    stepper_->share(quantization_share(config_.warmup, state_.step));
+  }
+
+  void write_checkpoint() {
     metrics_->sync();
     events_->flush();
     folder_.write(config_, tokenizer_.data(), *stepper_, digits_, state_);
@@ -502,11 +512,12 @@ class Trainer {
   // broken already are no good: then the newest checkpoint is what there is.
   // All processes come here alike; the first one saves and says so, and the others end with it.
   [[noreturn]] void refuse(const std::string& what, std::uint64_t step) {
+    stepper_->drop_gradients();
+    stepper_->gather();
     if (!processes_.first()) {
       processes_.barrier();
       throw Error(ErrorCode::kUnsupported, fmt::format("step {}: {}", step, what));
     }
-    stepper_->drop_gradients();
     if (const std::string broken = stepper_->first_non_finite_parameter(); !broken.empty()) {
       const auto newest = folder_.newest();
       throw Error(
@@ -515,7 +526,7 @@ class Trainer {
                       "checkpoint is {}",
                       step, what, broken, newest ? newest->string() : "none"));
     }
-    save();
+    write_checkpoint();
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("step {}: {}; the state before it is saved in {} (a lower learning "
                             "rate, a longer warm-up or a smaller optimizer.clip may help)",
