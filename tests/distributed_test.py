@@ -63,7 +63,7 @@ keep = 9
 [distributed]
 bucket_megabytes = 0.004
 join = 20
-silence = 4
+silence = 5
 """
 
 
@@ -260,8 +260,7 @@ class Distributed(unittest.TestCase):
     def test_an_optimizer_that_is_shared_out(self):
         """Digits travel instead of weights, and the checkpoint is whole all the same."""
         shared = ("--set", "distributed.shard_optimizer=true")
-        for kind, count, loss, weights in (("fp", 2, 1e-5, 2e-4), ("b1.58", 3, 5e-3, 3e-2),
-                                           ("b1", 2, 5e-3, 3e-2)):
+        for kind, count, loss, weights in (("fp", 2, 1e-5, 2e-4), ("b1.58", 3, 5e-3, 3e-2)):
             alone, many = f"alone-{kind}", f"shared-{kind}"
             self.assertEqual(self.run_of(alone, 1, weights=kind).returncode, 0)
             done = self.run_of(many, count, *shared, weights=kind)
@@ -354,7 +353,7 @@ class Distributed(unittest.TestCase):
         """Ctrl-Z: longer than distributed.silence."""
         processes = self.ranks(self.words("paused", 2), 2)
         self.wait_for_step("paused", 1, processes)
-        for number, pause in ((signal.SIGSTOP, 5.5), (signal.SIGCONT, 0)):
+        for number, pause in ((signal.SIGSTOP, 6.5), (signal.SIGCONT, 0)):
             for process in processes:
                 process.send_signal(number)
             time.sleep(pause)
