@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,8 +12,10 @@
 #include "tern/base/system.h"
 #include "tern/cli/console.h"
 #include "tern/cli_train/command.h"
+#include "tern/cli_train/launcher.h"
 #include "tern/train/config.h"
 #include "tern/train/trainer.h"
+#include "tern/train/world.h"
 
 namespace tern::cli {
 namespace {
@@ -56,6 +60,34 @@ class LiveLine {
   bool drawn_ = false;
 };
 
+// The words that start a process of the same run.
+std::vector<std::string> words_of(const std::string& file,
+                                  const std::vector<std::string>& overrides, bool resume) {
+  std::vector<std::string> words{"train", file};
+  for (const std::string& text : overrides) words.insert(words.end(), {"--set", text});
+  if (resume) words.emplace_back("--resume");
+  return words;
+}
+
+// Ends one of many processes without waiting for threads that may hang in the network.
+[[noreturn]] void end_process(const std::string& sentence, bool say_it) {
+  if (say_it) say(sentence);
+  std::fflush(nullptr);
+  std::_Exit(1);
+}
+
+train::World world_for(const std::optional<std::size_t>& nproc) {
+  if (nproc == std::optional<std::size_t>(1)) return {};
+  train::World world = train::world_of([](const char* name) { return environment(name); });
+  if (nproc && world.many()) {
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("--nproc {} found where the environment says rank {} of {}, expected "
+                            "one of both",
+                            *nproc, world.rank, world.size));
+  }
+  return world;
+}
+
 }  // namespace
 
 int run_train(std::span<const std::string> args) {
@@ -64,40 +96,61 @@ int run_train(std::span<const std::string> args) {
   std::vector<std::string> overrides;
   double minutes = 0;
   bool resume = false;
+  std::optional<std::size_t> nproc;
   app.add_option("CONFIG", file, "the run's TOML file")->required();
   app.add_option("--set", overrides, "key=value over the file, as in schedule.learning_rate=2e-3")
       ->allow_extra_args(false);
   app.add_option("--minutes", minutes, "time budget instead of the file's")
       ->check(CLI::PositiveNumber);
   app.add_flag("--resume", resume, "go on from the run's newest checkpoint");
+  app.add_option("--nproc", nproc,
+                 "processes on this machine; 1: one, whatever the environment says")
+      ->check(CLI::Range(std::size_t{1}, std::size_t{1024}));
   parse(app, args);
 
   if (minutes > 0) {
     overrides.push_back(fmt::format("training.minutes={}", minutes));
     overrides.emplace_back("training.tokens=0");
   }
-  keep_freed_memory();
-  const InterruptGuard interrupts(true);
   LiveLine live;
   train::TrainOptions options;
+  options.world = world_for(nproc);
+  const bool first = options.world.rank == 0, many = options.world.many();
   options.resume = resume;
-  options.on_step = [&](const train::StepReport& r) { live.show(r); };
-  options.notice = [&](std::string_view sentence) {
-    live.leave();
-    say(sentence);
-  };
-  options.progress = stderr_progress();
+  if (first) {
+    options.on_step = [&](const train::StepReport& r) { live.show(r); };
+    options.notice = [&](std::string_view sentence) {
+      live.leave();
+      say(sentence);
+    };
+    options.progress = stderr_progress();
+  }
   options.stop = [] { return InterruptGuard::pressed(); };
+  // What all processes of one launcher hear, the first one says.
+  const bool speaks = first || !environment(kLaunchedVariable);
+  options.lost = [&](const std::string& sentence) {
+    live.leave();
+    end_process(sentence, speaks);
+  };
   train::TrainResult result;
   try {
-    result = train::train(train::load_config(file, overrides), options);
+    const train::TrainConfig config = train::load_config(file, overrides);
+    if (nproc && *nproc > 1) return launch(*nproc, words_of(file, overrides, resume));
+    keep_freed_memory();
+    const InterruptGuard interrupts(true);
+    result = train::train(config, options);
   } catch (const Error& e) {
     live.leave();
+    if (many) end_process(e.what(), true);
     // The command was right; what its config says is not: exit 1, not 2.
     if (e.code() == ErrorCode::kBadArgument) throw Error(ErrorCode::kUnsupported, e.what());
     throw;
+  } catch (const std::exception& e) {
+    if (many) end_process(e.what(), true);
+    throw;
   }
   live.leave();
+  if (!first) return 0;
   if (!result.finished) {
     say(fmt::format("stopped after step {}, saved in {}; go on with the same command and --resume",
                     result.step, result.checkpoint.string()));

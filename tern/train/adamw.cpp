@@ -27,14 +27,14 @@ AdamW::AdamW(const torch::OrderedDict<std::string, torch::Tensor>& parameters,
              const AdamWOptions& options)
     : options_(options) {
   for (const auto& p : parameters) {
-    if (p.value().requires_grad()) slots_.push_back({p.key(), p.value(), {}, {}, 0});
+    if (p.value().requires_grad()) slots_.push_back({p.key(), p.value(), {}, {}});
   }
 }
 
 void AdamW::step(const Rates& rates, double clip) {
   const torch::NoGradGuard no_grad;
   for (Slot& slot : slots_) {
-    if (!slot.parameter.grad().defined()) continue;
+    if (slot.foreign || !slot.parameter.grad().defined()) continue;
     const torch::Tensor gradient = slot.parameter.grad().contiguous();
     if (!slot.exp_avg.defined()) {
       slot.exp_avg = torch::zeros(slot.parameter.sizes(), torch::kFloat32);

@@ -28,6 +28,8 @@ class AdamW {
     torch::Tensor parameter;  // float32, contiguous.
     torch::Tensor exp_avg, exp_avg_sq;
     std::int64_t step = 0;
+    // Another process takes its steps (weight_shards.h): step() leaves it alone.
+    bool foreign = false;
   };
 
   // Takes the parameters that want gradients. Matrices decay, vectors (norms) do not.

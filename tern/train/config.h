@@ -75,6 +75,14 @@ struct LoraConfig {
                                    "gate_proj", "up_proj", "down_proj"};
 };
 
+// Of a run of many processes (processes.h).
+struct DistributedConfig {
+  double bucket_megabytes = 25;  // Gradients that are added up in one go.
+  double join = 300;             // Seconds in which all processes have to come.
+  double silence = 15;           // Seconds without a sign of life until a process counts as lost.
+  bool shard_optimizer = false;  // Each updates its share of the matrices (weight_shards.h).
+};
+
 // Of which training fills in the rest: tied, as small models are.
 inline arch::ModelConfig default_model() {
   arch::ModelConfig model;
@@ -147,11 +155,16 @@ struct TrainConfig {
   double spike =
       2.0;  // A loss more than this many nats above its running mean skips the step; 0: none.
 
+  DistributedConfig distributed;  // [distributed]: bucket_megabytes, join, silence,
+                                  // shard_optimizer.
+  std::size_t processes = 1;      // That train together; no key.
+
   // Names of the keys that the file or an override gave.
   std::set<std::string, std::less<>> given;
 
-  // Of one process; all processes together take so many times their number.
-  std::size_t tokens_per_step() const noexcept { return sequence * batch * accumulate; }
+  // Of all processes together.
+  std::size_t windows_per_step() const noexcept { return processes * batch * accumulate; }
+  std::size_t tokens_per_step() const noexcept { return sequence * windows_per_step(); }
 };
 
 // Reads a TOML file and applies `overrides` ("schedule.learning_rate=2e-3": a TOML value, or a bare

@@ -516,6 +516,21 @@ constexpr std::array kKeys{
                        "A loss so many nats above its running mean skips its step; 0: none is "
                        "skipped."},
                       {0, 1000}),
+
+    number<&C::distributed, &DistributedConfig::bucket_megabytes>(
+        {"distributed.bucket_megabytes",
+         "Gradients are added up in pieces of this size, while the backward pass goes on."},
+        {0, 4096, true}),
+    number<&C::distributed, &DistributedConfig::join>(
+        {"distributed.join", "Seconds in which all processes have to come."}, {0, 1e6, true}),
+    number<&C::distributed, &DistributedConfig::silence>(
+        {"distributed.silence",
+         "Seconds without a sign of life until a process counts as lost, which ends all."},
+        {1, 1e6}),
+    boolean<&C::distributed, &DistributedConfig::shard_optimizer>(
+        {"distributed.shard_optimizer",
+         "Each process updates its share of the quantised layers and sends their digits, two bits "
+         "each, to the others."}),
 };
 
 }  // namespace

@@ -277,7 +277,11 @@ TEST_F(ConfigFile, WrittenConfigReadsBackToTheSame) {
                                      "checkpoint.every=17",
                                      "checkpoint.minutes=2.5",
                                      "checkpoint.keep=4",
-                                     "guards.spike=0"};
+                                     "guards.spike=0",
+                                     "distributed.bucket_megabytes=0.5",
+                                     "distributed.join=7.5",
+                                     "distributed.silence=20",
+                                     "distributed.shard_optimizer=true"};
   const Json defaults = to_json(TrainConfig());
   const TrainConfig c = load(kSmall, all);
   const Json first = to_json(c);

@@ -15,20 +15,24 @@ namespace tern::train {
 using torch::Tensor;
 
 HeldOut held_out_loss(Transformer& model, const Batches& text, std::size_t batch,
-                      std::uint64_t limit) {
+                      std::uint64_t limit, Processes& processes) {
   const torch::NoGradGuard no_grad;
   std::uint64_t windows = text.windows();
   if (limit > 0)
     windows = std::min(windows, std::max<std::uint64_t>(1, limit / text.window_tokens()));
   double sum = 0, scored = 0;
-  for (std::uint64_t first = 0; first < windows;) {
+  int turn = 0;
+  for (std::uint64_t first = 0; first < windows; turn = (turn + 1) % processes.size()) {
     std::vector<std::uint64_t> rows;
     while (rows.size() < batch && first < windows) rows.push_back(first++);
+    if (turn != processes.rank()) continue;
     const Batch part = text.read(rows);
     const double counted = part.targets_counted();
     if (counted > 0) sum += mean_loss(model, part).item<double>() * counted;
     scored += counted;
   }
+  sum = processes.sum(sum);
+  scored = processes.sum(scored);
   HeldOut out;
   out.loss = sum / scored;
   out.scored = static_cast<std::uint64_t>(scored);

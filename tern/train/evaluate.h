@@ -7,6 +7,7 @@
 #include "tern/base/json.h"
 #include "tern/tokenizer/tokenizer.h"
 #include "tern/train/batch.h"
+#include "tern/train/processes.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/transformer.h"
 
@@ -20,9 +21,9 @@ struct HeldOut {
 
 // Mean loss over the first windows of the held-out text, as many as hold `limit` tokens (0: all;
 // one at least), each target once, none with the context of the window before. `batch` windows at a
-// time.
+// time, which all `processes` take in turn.
 HeldOut held_out_loss(Transformer& model, const Batches& text, std::size_t batch,
-                      std::uint64_t limit);
+                      std::uint64_t limit, Processes& processes);
 
 // Share of -1, 0 and +1 in each BitLinear, and of digits that differ from `before` (which becomes
 // the digits of now; a layer that it lacks has flipped nothing): the "layers" of metrics.h.

@@ -68,7 +68,7 @@ Batch MessageBatches::read(std::span<const std::uint64_t> windows) const {
 }
 
 RunText open_messages(const TrainConfig& config, const tokenizer::Tokenizer& tokenizer,
-                      const Progress& progress, const Notice& notice) {
+                      const Progress& progress, const Notice& notice, bool make) {
   const std::string chat_template = checkpoint::open_chat_template(config.tokenizer);
   if (chat_template.empty()) {
     throw Error(ErrorCode::kUnsupported,
@@ -77,10 +77,12 @@ RunText open_messages(const TrainConfig& config, const tokenizer::Tokenizer& tok
                     "(chat_template.jinja, or in tokenizer_config.json)");
   }
   const std::filesystem::path data = config.out / "data";
-  corpus::make_conversation_shards(
-      data,
-      {.train = config.train_text, .held_out = config.held_out_text, .holdout = config.holdout},
-      tokenizer, chat_template, config.tokenizer.string(), progress, notice);
+  if (make) {
+    corpus::make_conversation_shards(
+        data,
+        {.train = config.train_text, .held_out = config.held_out_text, .holdout = config.holdout},
+        tokenizer, chat_template, config.tokenizer.string(), progress, notice);
+  }
   const auto open = [&](corpus::Split split) {
     return std::make_unique<const MessageBatches>(data, split, config.sequence,
                                                   padding_token(tokenizer.data()));

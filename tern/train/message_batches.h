@@ -40,6 +40,6 @@ class MessageBatches final : public Batches {
 // The conversations that the config names, as open_text() has it. Throws Error also where the
 // tokenizer's files have no chat template.
 RunText open_messages(const TrainConfig& config, const tokenizer::Tokenizer& tokenizer,
-                      const Progress& progress, const Notice& notice);
+                      const Progress& progress, const Notice& notice, bool make);
 
 }  // namespace tern::train

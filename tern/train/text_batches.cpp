@@ -29,13 +29,15 @@ Batch TextBatches::read(std::span<const std::uint64_t> windows) const {
 }
 
 RunText open_text(const TrainConfig& config, const tokenizer::Tokenizer& tokenizer,
-                  const Progress& progress, const Notice& notice) {
-  if (config.messages) return open_messages(config, tokenizer, progress, notice);
+                  const Progress& progress, const Notice& notice, bool make) {
+  if (config.messages) return open_messages(config, tokenizer, progress, notice, make);
   const std::filesystem::path data = config.out / "data";
-  corpus::make_token_shards(
-      data,
-      {.train = config.train_text, .held_out = config.held_out_text, .holdout = config.holdout},
-      tokenizer, progress);
+  if (make) {
+    corpus::make_token_shards(
+        data,
+        {.train = config.train_text, .held_out = config.held_out_text, .holdout = config.holdout},
+        tokenizer, progress);
+  }
   const corpus::TokenShards train(data, corpus::Split::kTrain);
   const corpus::TokenShards held_out(data, corpus::Split::kHeldOut);
   const std::uint64_t step = config.tokens_per_step();

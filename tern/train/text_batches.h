@@ -37,8 +37,9 @@ struct RunText {
 };
 
 // The text that the config names, as tokens in the run's folder (made once, reused by later parts
-// of the run). Throws Error where it is shorter than a step or the held-out part than a sequence.
+// of the run). Where `make` is false they are only read: another process has made them. Throws
+// Error where it is shorter than a step or the held-out part than a sequence.
 RunText open_text(const TrainConfig& config, const tokenizer::Tokenizer& tokenizer,
-                  const Progress& progress, const Notice& notice);
+                  const Progress& progress, const Notice& notice, bool make = true);
 
 }  // namespace tern::train

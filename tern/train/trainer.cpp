@@ -4,7 +4,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,6 +22,7 @@
 #include "tern/train/event_file.h"
 #include "tern/train/lora.h"
 #include "tern/train/metrics.h"
+#include "tern/train/processes.h"
 #include "tern/train/run_folder.h"
 #include "tern/train/schedule.h"
 #include "tern/train/start_model.h"
@@ -34,51 +37,129 @@ using torch::Tensor;
 constexpr double kSampleTemperature = 0.8;
 // The mean that a spike is measured from follows the loss with this weight per step.
 constexpr double kRunningWeight = 0.02;
+// Many processes: steps between looks whether all have the same weights.
+constexpr std::uint64_t kStepsPerComparison = 100;
 
 tokenizer::Tokenizer open_tokenizer(const TrainConfig& config) {
   return checkpoint::make_tokenizer(checkpoint::open_tokenizer(config.tokenizer, {}),
                                     config.tokenizer.string());
 }
 
+// What must be the same in all processes: the config without what is each machine's own.
+Json likeness(const TrainConfig& config) {
+  Json json = to_json(config);
+  for (const char* section : {"start", "tokenizer", "data"}) json.erase(section);
+  for (const char* key : {"out", "threads"}) json["training"].erase(key);
+  json["distil"].erase("teacher");
+  return json;
+}
+
 class Trainer {
  public:
-  Trainer(TrainConfig config, const TrainOptions& options)
+  Trainer(TrainConfig config, const TrainOptions& options, Processes& processes)
       : config_(std::move(config)),
         options_(options),
+        processes_(processes),
         folder_(config_.out),
-        tokenizer_(open_tokenizer(config_)) {}
+        tokenizer_(open_tokenizer(config_)) {
+    config_.processes = static_cast<std::size_t>(processes_.size());
+  }
 
   TrainResult run() {
-    torch::set_num_threads(
-        static_cast<int>(config_.threads > 0 ? config_.threads : default_threads()));
-    std::filesystem::create_directories(config_.out);
-    const FileLock lock(config_.out / kLockName, config_.out.string());
+    const std::size_t share = std::max<std::size_t>(
+        1, default_threads() / std::max<std::size_t>(1, options_.world.local_size));
+    torch::set_num_threads(static_cast<int>(config_.threads > 0 ? config_.threads : share));
+    check_budget();
+    std::unique_ptr<const FileLock> lock;
+    if (processes_.first()) {
+      std::filesystem::create_directories(config_.out);
+      lock = std::make_unique<const FileLock>(config_.out / kLockName, config_.out.string());
+    }
     const auto checkpoint = open_folder();
-    text_ = open_text(config_, tokenizer_, options_.progress, options_.notice);
+    open_all_text();
     order_.emplace(text_.train->windows(), config_.seed);
-    stepper_.emplace(config_);
+    stepper_.emplace(config_, &processes_);
     const bool adapts = config_.lora.rank > 0;
-    const std::uint64_t base = !checkpoint || adapts ? load_start() : 0;
+    const bool loads = processes_.first() && (!checkpoint || adapts);
+    const std::uint64_t base = loads ? load_start() : 0;
     if (checkpoint) {
       go_on_from(*checkpoint);
-      if (adapts) check_base(base);
+      if (adapts && processes_.first()) check_base(base);
       if (state_.finished && progress() >= 1) return result(true);
     } else {
       state_.train_text = text_.train->content_hash();
       state_.held_out_text = text_.held_out->content_hash();
       state_.base_weights = adapts ? base : 0;
     }
-    folder_.keep_tokenizer(config_, tokenizer_.data());
-    write_file(config_.out / "config.toml", to_toml(config_));
-    metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
-    events_.emplace(config_.out, state_.step);
+    share_start();
+    if (processes_.first()) {
+      folder_.keep_tokenizer(config_, tokenizer_.data());
+      write_file(config_.out / "config.toml", to_toml(config_));
+      metrics_.emplace(config_.out / "metrics.jsonl", state_.step);
+      events_.emplace(config_.out, state_.step);
+    }
     if (!checkpoint) look(true);  // Where a run starts from belongs to its curves.
     return loop();
   }
 
  private:
-  // Returns the checkpoint to go on from.
+  // load_config() does not know of other processes.
+  void check_budget() const {
+    if (config_.tokens == 0 || config_.tokens >= config_.tokens_per_step()) return;
+    throw Error(ErrorCode::kBadArgument,
+                fmt::format("training.tokens of {} found, expected at least one step of {} ({} "
+                            "processes * sequence * batch * accumulate)",
+                            config_.tokens, config_.tokens_per_step(), config_.processes));
+  }
+
+  // The first process looks and decides.
   std::optional<std::filesystem::path> open_folder() {
+    std::string newest;
+    if (processes_.first()) {
+      if (const auto found = prepare_folder()) newest = found->string();
+    }
+    newest = processes_.broadcast(newest);
+    const auto checkpoint =
+        newest.empty() ? std::nullopt : std::optional<std::filesystem::path>(newest);
+    if (!processes_.first()) settle_model(checkpoint);
+    return checkpoint;
+  }
+
+  // The first process makes the tokens, which the others then map.
+  void open_all_text() {
+    const bool first = processes_.first();
+    if (!first) processes_.barrier();
+    text_ = open_text(config_, tokenizer_, options_.progress, options_.notice, first);
+    if (first) processes_.barrier();
+    processes_.expect_same("the tokens of the text", text_.train->content_hash());
+    processes_.expect_same("the tokens of the held-out text", text_.held_out->content_hash());
+  }
+
+  // Everybody begins with the first process's weights. What else a checkpoint holds all have read.
+  void share_start() {
+    if (!processes_.many()) return;
+    for (const Tensor& parameter : stepper_->model()->parameters()) {
+      processes_.broadcast(parameter.detach());
+    }
+    processes_.expect_same("the positions in the text", state_.position);
+    stepper_->share(quantization_share(config_.warmup, state_.step));
+  }
+
+  // Rounding differs between kinds of CPUs, and memory fails: weights that drift apart are no
+  // model.
+  void compare_weights() {
+    if (!processes_.many()) return;
+    std::uint64_t hash = 0;
+    for (const Tensor& parameter : stepper_->model()->parameters()) {
+      if (!stepper_->same_everywhere(parameter)) continue;
+      const Tensor bits = parameter.detach().view(torch::kInt32).sum(torch::kInt64);
+      hash = hash * 0x9E3779B97F4A7C15 + static_cast<std::uint64_t>(bits.item<std::int64_t>());
+    }
+    processes_.expect_same(fmt::format("the weights after step {}", state_.step), hash);
+  }
+
+  // Returns the checkpoint to go on from.
+  std::optional<std::filesystem::path> prepare_folder() {
     const auto newest = folder_.newest();
     if (newest && !options_.resume) {
       throw Error(ErrorCode::kBadArgument,
@@ -147,7 +228,7 @@ class Trainer {
                               "with, expected the same text and vocabulary",
                               config_.out.string()));
     }
-    folder_.point_links(checkpoint, state_);
+    if (processes_.first()) folder_.point_links(checkpoint, state_);
     notify(options_.notice, fmt::format("going on from {}", checkpoint.string()));
   }
 
@@ -191,7 +272,10 @@ class Trainer {
 
   TrainResult loop() {
     const double start = monotonic_seconds() - state_.seconds;
-    const auto keep_time = [&] { state_.seconds = monotonic_seconds() - start; };
+    // Time budgets end everywhere at once: by the first process's clock.
+    const auto keep_time = [&] {
+      state_.seconds = processes_.sum(processes_.first() ? monotonic_seconds() - start : 0);
+    };
     double last_saved = monotonic_seconds();
     while (!state_.finished || progress() < 1) {  // A finished run may be given a larger budget.
       step();
@@ -200,10 +284,12 @@ class Trainer {
       const bool best = look(end);
       if (end) finish();
       state_.finished = end;
-      const bool stop = options_.stop && options_.stop();
-      const bool late = config_.checkpoint_minutes > 0 &&
-                        monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes;
+      const bool stop = processes_.any(options_.stop && options_.stop());
+      const bool late =
+          processes_.any(processes_.first() && config_.checkpoint_minutes > 0 &&
+                         monotonic_seconds() - last_saved > 60 * config_.checkpoint_minutes);
       const bool due = config_.checkpoint_every > 0 && state_.step % config_.checkpoint_every == 0;
+      if (end || stop || state_.step % kStepsPerComparison == 0) compare_weights();
       if (best || stop || late || due || end) {
         keep_time();
         save();
@@ -229,16 +315,18 @@ class Trainer {
     }
     model->set_lambda(1);
     model->set_product_type(torch::kFloat32);
-    const HeldOut all = held_out_loss(model, *text_.held_out, config_.batch, 0);
+    const HeldOut all = held_out_loss(model, *text_.held_out, config_.batch, 0, processes_);
     model->set_product_type(trained_in);
     check_finite(all);
-    metrics_->append({{"kind", "final"},
-                      {"step", state_.step},
-                      {"tokens", tokens()},
-                      {"loss", all.loss},
-                      {"bits_per_byte", all.bits_per_byte},
-                      {"scored", all.scored},
-                      {"skipped", state_.skipped}});
+    if (processes_.first()) {
+      metrics_->append({{"kind", "final"},
+                        {"step", state_.step},
+                        {"tokens", tokens()},
+                        {"loss", all.loss},
+                        {"bits_per_byte", all.bits_per_byte},
+                        {"scored", all.scored},
+                        {"skipped", state_.skipped}});
+    }
     state_.final_loss = all.loss;
     state_.final_bits_per_byte = all.bits_per_byte;
   }
@@ -255,13 +343,16 @@ class Trainer {
     return out;
   }
 
-  // The micro-batches of the next step.
+  // This process's micro-batches of the next step. Its i-th lie side by side with those of the
+  // others, so that all of them together see what one process with larger batches would.
   std::vector<Batch> next_batches() {
     std::vector<Batch> batches;
+    const auto rank = static_cast<std::size_t>(processes_.rank());
     for (std::size_t i = 0; i < config_.accumulate; ++i) {
       std::vector<std::uint64_t> windows;
       for (std::size_t r = 0; r < config_.batch; ++r) {
-        windows.push_back(order_->window(state_.position + i * config_.batch + r));
+        const std::size_t before = (i * config_.processes + rank) * config_.batch;
+        windows.push_back(order_->window(state_.position + before + r));
       }
       batches.push_back(text_.train->read(windows));
     }
@@ -273,23 +364,10 @@ class Trainer {
     const Rates now = rates(config_.schedule, state_.step, progress());
     stepper_->model()->set_lambda(quantization_share(config_.warmup, state_.step));
     const std::vector<Batch> batches = next_batches();
-    StepTotals totals;
-    for (const Batch& batch : batches) {
-      totals.targets += batch.targets_counted();
-      totals.windows += static_cast<double>(batch.tokens.size(0));
-    }
-    LossTerms terms;
-    for (const Batch& batch : batches) {
-      const LossTerms part = stepper_->accumulate(batch, totals);
-      if (!std::isfinite(part.total)) {
-        const std::string layer = stepper_->model()->first_non_finite(batch.tokens, batch.segments);
-        refuse(fmt::format("the loss is {}, and {} is the first layer whose output is not finite",
-                           part.total, layer.empty() ? "none" : layer),
-               state_.step + 1);
-      }
-      terms += part;
-    }
+    const Batch* broken = nullptr;
+    const LossTerms terms = stepper_->accumulate(batches, totals_of(batches), broken);
     const double loss = terms.total;
+    if (!std::isfinite(loss)) refuse_loss(loss, broken);
     const double norm = stepper_->clip();
     if (!std::isfinite(norm)) {
       const std::string layer = stepper_->first_non_finite_gradient();
@@ -307,7 +385,7 @@ class Trainer {
                          "skipped ({} so far)",
                          state_.step + 1, loss, limit, state_.skipped));
     } else {
-      stepper_->apply(now);
+      stepper_->apply(now, quantization_share(config_.warmup, state_.step + 1));
     }
     // A spike moves the mean too, but only so far: if the text has changed for good, training goes
     // on after a while.
@@ -315,12 +393,35 @@ class Trainer {
     state_.running_loss = state_.running_loss < 0
                               ? seen
                               : state_.running_loss + kRunningWeight * (seen - state_.running_loss);
-    state_.position += config_.batch * config_.accumulate;
+    state_.position += config_.windows_per_step();
     ++state_.step;
     record(now, terms, norm, skipped, start);
   }
 
+  StepTotals totals_of(const std::vector<Batch>& batches) {
+    std::array<double, 2> sums{};
+    for (const Batch& batch : batches) {
+      sums[0] += batch.targets_counted();
+      sums[1] += static_cast<double>(batch.tokens.size(0));
+    }
+    processes_.sum(sums);
+    return {.targets = sums[0], .windows = sums[1]};
+  }
+
+  // `broken`: the batch whose loss is not finite, where this process has one.
+  [[noreturn]] void refuse_loss(double loss, const Batch* broken) {
+    std::string layer = broken == nullptr
+                            ? ""
+                            : stepper_->model()->first_non_finite(broken->tokens, broken->segments);
+    const int who = processes_.lowest(!layer.empty());
+    if (who >= 0) layer = processes_.broadcast(layer, who);
+    refuse(fmt::format("the loss is {}, and {} is the first layer whose output is not finite", loss,
+                       layer.empty() ? "none" : layer),
+           state_.step + 1);
+  }
+
   void record(const Rates& now, const LossTerms& terms, double norm, bool skipped, double start) {
+    if (!processes_.first()) return;
     const double seconds = monotonic_seconds() - start;
     const double speed = static_cast<double>(config_.tokens_per_step()) / seconds;
     const double loss = terms.total;
@@ -371,23 +472,9 @@ class Trainer {
       Transformer& model = stepper_->model();
       model->set_lambda(quantization_share(config_.warmup, state_.step));
       const HeldOut held =
-          held_out_loss(model, *text_.held_out, config_.batch, config_.evaluate_tokens);
+          held_out_loss(model, *text_.held_out, config_.batch, config_.evaluate_tokens, processes_);
       check_finite(held);
-      Json line = {{"kind", "held_out"},
-                   {"step", state_.step},
-                   {"tokens", tokens()},
-                   {"loss", held.loss},
-                   {"bits_per_byte", held.bits_per_byte},
-                   {"scored", held.scored}};
-      if (config_.warmup.kind != WarmupKind::kNone) line["lambda"] = model->options().lambda;
-      metrics_->append(line);
-      events_->scalar("loss/held_out", state_.step, held.loss);
-      events_->scalar("bits_per_byte/held_out", state_.step, held.bits_per_byte);
-      // The digits beside adapters never change.
-      const Json layers = config_.lora.rank > 0 ? Json::array() : weight_shares(model, digits_);
-      if (!layers.empty()) {
-        metrics_->append({{"kind", "weights"}, {"step", state_.step}, {"layers", layers}});
-      }
+      if (processes_.first()) record(held);
       // A model that is quantised in part is not what the run is for.
       best = state_.step > 0 && model->options().lambda >= 1 && held.loss < state_.best_loss;
       if (best) {
@@ -395,8 +482,29 @@ class Trainer {
         state_.best_step = state_.step;
       }
     }
-    if (due(config_.sample_every)) write_samples();
+    if (due(config_.sample_every) && processes_.first()) write_samples();
     return best;
+  }
+
+  void record(const HeldOut& held) {
+    Json line = {{"kind", "held_out"},
+                 {"step", state_.step},
+                 {"tokens", tokens()},
+                 {"loss", held.loss},
+                 {"bits_per_byte", held.bits_per_byte},
+                 {"scored", held.scored}};
+    if (config_.warmup.kind != WarmupKind::kNone) {
+      line["lambda"] = stepper_->model()->options().lambda;
+    }
+    metrics_->append(line);
+    events_->scalar("loss/held_out", state_.step, held.loss);
+    events_->scalar("bits_per_byte/held_out", state_.step, held.bits_per_byte);
+    // The digits beside adapters never change.
+    const Json layers =
+        config_.lora.rank > 0 ? Json::array() : weight_shares(stepper_->model(), digits_);
+    if (!layers.empty()) {
+      metrics_->append({{"kind", "weights"}, {"step", state_.step}, {"layers", layers}});
+    }
   }
 
   void write_samples() {
@@ -410,7 +518,14 @@ class Trainer {
     }
   }
 
+  // All processes: the first one writes.
   void save() {
+    stepper_->gather();
+    if (processes_.first()) write_checkpoint();
+    stepper_->share(quantization_share(config_.warmup, state_.step));
+  }
+
+  void write_checkpoint() {
     metrics_->sync();
     events_->flush();
     folder_.write(config_, tokenizer_.data(), *stepper_, digits_, state_);
@@ -424,8 +539,14 @@ class Trainer {
 
   // Saves what is good, which is everything before this step, and ends the run. Weights that are
   // broken already are no good: then the newest checkpoint is what there is.
+  // All processes come here alike; the first one saves and says so, and the others end with it.
   [[noreturn]] void refuse(const std::string& what, std::uint64_t step) {
     stepper_->drop_gradients();
+    stepper_->gather();
+    if (!processes_.first()) {
+      processes_.barrier();
+      throw Error(ErrorCode::kUnsupported, fmt::format("step {}: {}", step, what));
+    }
     if (const std::string broken = stepper_->first_non_finite_parameter(); !broken.empty()) {
       const auto newest = folder_.newest();
       throw Error(
@@ -434,7 +555,7 @@ class Trainer {
                       "checkpoint is {}",
                       step, what, broken, newest ? newest->string() : "none"));
     }
-    save();
+    write_checkpoint();
     throw Error(ErrorCode::kUnsupported,
                 fmt::format("step {}: {}; the state before it is saved in {} (a lower learning "
                             "rate, a longer warm-up or a smaller optimizer.clip may help)",
@@ -443,6 +564,7 @@ class Trainer {
 
   TrainConfig config_;
   const TrainOptions& options_;
+  Processes& processes_;
   RunFolder folder_;
   tokenizer::Tokenizer tokenizer_;
   RunText text_;
@@ -454,15 +576,29 @@ class Trainer {
   Digits digits_;
 };
 
-}  // namespace
-
-TrainResult train(const TrainConfig& config, const TrainOptions& options) try {
-  return Trainer(config, options).run();
+TrainResult train_among(Processes& processes, const TrainConfig& config,
+                        const TrainOptions& options) try {
+  return Trainer(config, options, processes).run();
 } catch (const c10::Error& e) {  // Out of memory, in many lines; the first one says it.
   const std::string what = e.what_without_backtrace();
   throw Error(ErrorCode::kLimit, "libtorch: " + what.substr(0, what.find('\n')));
 } catch (const std::filesystem::filesystem_error& e) {
   throw Error(ErrorCode::kIo, e.path1().string() + ": " + e.code().message());
+}
+
+}  // namespace
+
+TrainResult train(const TrainConfig& config, const TrainOptions& options) {
+  Processes processes(options.world, config.distributed, likeness(config), options.lost,
+                      options.stop);
+  try {
+    const TrainResult result = train_among(processes, config, options);
+    processes.leave();
+    return result;
+  } catch (const std::exception& e) {
+    processes.give_up(e.what());
+    throw;
+  }
 }
 
 }  // namespace tern::train

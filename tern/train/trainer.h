@@ -8,6 +8,7 @@
 
 #include "tern/base/notice.h"
 #include "tern/train/config.h"
+#include "tern/train/world.h"
 
 namespace tern::train {
 
@@ -25,6 +26,12 @@ struct TrainOptions {
   Notice notice;               // Sentences for a person.
   Progress progress;           // Of tokenising.
   std::function<bool()> stop;  // Asked after every step; true: checkpoint and return.
+
+  World world;  // Which of how many processes this one is; only rank 0 writes and tells.
+  // Called once where another process is lost or has failed, from a thread of its own, with the
+  // sentence that says so. It must end this process: its main thread may hang in the network.
+  // Required where there are many.
+  std::function<void(const std::string&)> lost;
 };
 
 struct TrainResult {
@@ -43,7 +50,9 @@ struct TrainResult {
 // Throws Error: where config.out already holds checkpoints and `resume` is false, or another
 // model, tokenizer, seed or text than the config's; text shorter than one step; a loss or gradient
 // that is not finite (the state before that step is saved first, and the layer named); a disk that
-// is full (checkpoints stay).
+// is full (checkpoints stay). With many processes (world.h), all of them call it alike, see
+// config.out under the same path, and finish the same steps; after an Error the process must end,
+// for threads may be left that hang in the network.
 TrainResult train(const TrainConfig& config, const TrainOptions& options);
 
 }  // namespace tern::train
