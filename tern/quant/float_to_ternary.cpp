@@ -9,6 +9,7 @@
 #include "tern/base/error.h"
 #include "tern/quant/float_codec.h"
 #include "tern/quant/ternary_row.h"
+#include "tern/quant/weight_digits.h"
 #include "tern/tensor/dense_row.h"
 
 namespace tern::quant {
@@ -63,70 +64,25 @@ bool exact_digits(std::span<const float> row, float s, std::span<std::int8_t> di
   return fits;
 }
 
-// What a mean is taken over: a matrix, a row or a group of columns.
-struct PartSum {
-  double magnitude = 0, value = 0;
-};
-struct Part {
-  float scale = 0;   // mean|W|, clamped.
-  float centre = 0;  // mean(W).
-};
-
 template <typename T>
 std::span<T> part_of(std::span<T> row, std::size_t g, std::size_t width) {
   return row.subspan(g * width, std::min(width, row.size() - g * width));
 }
 
-PartSum sum_of(std::span<const float> values) {
-  PartSum sum;
-  for (const float value : values) {
-    sum.magnitude += std::fabs(static_cast<double>(value));
-    sum.value += static_cast<double>(value);
-  }
-  return sum;
-}
-
-Part part_from(const PartSum& sum, double count) {
-  constexpr float kSmallestMean = 1e-5f;
-  if (count == 0) return {kSmallestMean, 0};
-  return {std::max(static_cast<float>(sum.magnitude / count), kSmallestMean),
-          static_cast<float>(sum.value / count)};
-}
-
-// One part per scale. `sums` holds `per_row` parts of `width` columns for each row.
-std::vector<Part> parts_of(const std::vector<PartSum>& sums, ScaleKind kind, std::size_t cols,
-                           std::size_t width, std::size_t per_row) {
+// One for each scale. `sums` holds `per_row` parts of `width` columns for each row.
+std::vector<WeightMeans> means_of(const std::vector<WeightSums>& sums, ScaleKind kind,
+                                  std::size_t cols, std::size_t width, std::size_t per_row) {
   if (kind == ScaleKind::kTensor) {
-    PartSum total;
-    for (const PartSum& sum : sums) {
-      total.magnitude += sum.magnitude;
-      total.value += sum.value;
-    }
-    return {part_from(total, static_cast<double>(sums.size()) * static_cast<double>(cols))};
+    WeightSums total;
+    for (const WeightSums& sum : sums) total += sum;
+    return {weight_means(total, static_cast<double>(sums.size()) * static_cast<double>(cols))};
   }
-  std::vector<Part> parts;
+  std::vector<WeightMeans> means;
   for (std::size_t i = 0; i < sums.size(); ++i) {
     const std::size_t begin = i % per_row * width;
-    parts.push_back(part_from(sums[i], static_cast<double>(std::min(width, cols - begin))));
+    means.push_back(weight_means(sums[i], static_cast<double>(std::min(width, cols - begin))));
   }
-  return parts;
-}
-
-void ternary_digits(std::span<const float> values, const Part& part,
-                    std::span<std::int8_t> digits) {
-  const float inverse = 1.0f / part.scale;
-  for (std::size_t c = 0; c < values.size(); ++c) {
-    // Half to even and then the clamp: 0.5 goes to 0, anything above it to 1.
-    const float w = values[c] * inverse;
-    digits[c] = static_cast<std::int8_t>(static_cast<int>(w > 0.5f) - static_cast<int>(w < -0.5f));
-  }
-}
-
-void binary_digits(std::span<const float> values, const Part& part, std::span<std::int8_t> digits) {
-  for (std::size_t c = 0; c < values.size(); ++c) {
-    digits[c] = static_cast<std::int8_t>(static_cast<int>(values[c] > part.centre) -
-                                         static_cast<int>(values[c] < part.centre));
-  }
+  return means;
 }
 
 // The magnitude of the first value that is not zero, 0 where there is none. NaN counts as a value.
@@ -199,13 +155,13 @@ TernaryMatrix quantize_latent(const TensorView& tensor, const LatentQuantization
   const std::size_t width = how.scales == ScaleKind::kGroup ? how.group : dense.cols;
   const std::size_t per_row =
       how.scales == ScaleKind::kGroup && width != 0 ? (dense.cols + width - 1) / width : 1;
-  std::vector<PartSum> sums(dense.rows * per_row);
+  std::vector<WeightSums> sums(dense.rows * per_row);
   pool.parallel_for(dense.rows, 1, [&](std::size_t begin, std::size_t end) {
     std::vector<float> values(dense.cols);
     for (std::size_t r = begin; r < end; ++r) {
       dense.read(r, values);
       for (std::size_t g = 0; g < per_row; ++g) {
-        const PartSum sum = sum_of(part_of(std::span<const float>(values), g, width));
+        const WeightSums sum = weight_sums(part_of(std::span<const float>(values), g, width));
         if (!std::isfinite(sum.magnitude)) {
           throw Error(ErrorCode::kCorruptFile, "tensor '" + tensor.name +
                                                    "' holds a value in row " + std::to_string(r) +
@@ -215,9 +171,9 @@ TernaryMatrix quantize_latent(const TensorView& tensor, const LatentQuantization
       }
     }
   });
-  const std::vector<Part> parts = parts_of(sums, how.scales, dense.cols, width, per_row);
-  std::vector<float> scales(parts.size());
-  std::ranges::transform(parts, scales.begin(), &Part::scale);
+  const std::vector<WeightMeans> means = means_of(sums, how.scales, dense.cols, width, per_row);
+  std::vector<float> scales(means.size());
+  std::ranges::transform(means, scales.begin(), &WeightMeans::scale);
   TernaryMatrix matrix(dense.rows, dense.cols, how.scales,
                        how.scales == ScaleKind::kGroup ? how.group : 0, std::move(scales));
   const auto digits_of = how.kind == LatentKind::kTernary ? ternary_digits : binary_digits;
@@ -228,7 +184,7 @@ TernaryMatrix quantize_latent(const TensorView& tensor, const LatentQuantization
       dense.read(r, values);
       for (std::size_t g = 0; g < per_row; ++g) {
         const std::size_t part = how.scales == ScaleKind::kTensor ? 0 : r * per_row + g;
-        digits_of(part_of(std::span<const float>(values), g, width), parts[part],
+        digits_of(part_of(std::span<const float>(values), g, width), means[part],
                   part_of(std::span<std::int8_t>(digits), g, width));
       }
       matrix.set_row(r, digits);

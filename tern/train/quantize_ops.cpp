@@ -5,58 +5,28 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 #include <vector>
 
+#include "tern/quant/weight_digits.h"
 #include "tern/train/matrix_rows.h"
 
 namespace tern::train {
 namespace {
 
-constexpr float kSmallest = 1e-5f;  // Least mean|W| and max|x|.
+constexpr float kSmallest = 1e-5f;  // Least max|x|.
 
-inline float clamp(float v, float low, float high) {
-  v = v < low ? low : v;
-  return v > high ? high : v;
+std::span<const float> run_of(const float* w, std::int64_t n) {
+  return {w, static_cast<std::size_t>(n)};
 }
 
-// Sums behind the mean and mean magnitude of one group of weights, in column order.
-struct Means {
-  double sum = 0, magnitude = 0;
-  void add(const float* w, std::int64_t n) {
-    for (std::int64_t i = 0; i < n; ++i) {
-      sum += static_cast<double>(w[i]);
-      magnitude += std::fabs(static_cast<double>(w[i]));
-    }
-  }
-};
+void digits_of(WeightKind kind, const float* w, std::int64_t n, const quant::WeightMeans& means,
+               std::int8_t* out) {
+  const auto digits = kind == WeightKind::kTernary ? quant::ternary_digits : quant::binary_digits;
+  digits(run_of(w, n), means, {out, static_cast<std::size_t>(n)});
+}
 
-// The two numbers that turn a weight into its digit.
-struct DigitRule {
-  float scale = 1, inverse = 1, mean = 0;
-  WeightKind kind = WeightKind::kTernary;
-
-  DigitRule(const Means& m, std::int64_t count, WeightKind k)
-      : scale(std::max(static_cast<float>(m.magnitude / static_cast<double>(count)), kSmallest)),
-        inverse(1.0f / scale),
-        mean(static_cast<float>(m.sum / static_cast<double>(count))),
-        kind(k) {}
-
-  template <typename Sink>
-  void each(const float* w, std::int64_t n, Sink&& sink) const {
-    if (kind == WeightKind::kTernary) {
-      for (std::int64_t i = 0; i < n; ++i) {
-        sink(i, clamp(rows::round_half_even(clamp(w[i] * inverse, -2.0f, 2.0f)), -1.0f, 1.0f));
-      }
-    } else {
-      for (std::int64_t i = 0; i < n; ++i) {
-        const float centred = w[i] - mean;
-        sink(i, static_cast<float>(static_cast<int>(centred > 0) - static_cast<int>(centred < 0)));
-      }
-    }
-  }
-};
-
-// Calls visit(row, first column, columns, rule) for every run of weights with one scale.
+// Calls visit(row, first column, columns, means) for every run of weights with one scale.
 template <typename Visit>
 std::vector<float> for_each_run(const torch::Tensor& w, const WeightFormat& format, Visit&& visit) {
   TORCH_CHECK(w.dim() == 2 && w.is_contiguous() && w.scalar_type() == torch::kFloat32,
@@ -64,22 +34,19 @@ std::vector<float> for_each_run(const torch::Tensor& w, const WeightFormat& form
   const std::int64_t count = w.size(0), cols = w.size(1);
   const float* data = w.data_ptr<float>();
   if (format.scale == ScaleKind::kTensor) {
-    std::vector<Means> by_row(static_cast<std::size_t>(count));
+    std::vector<quant::WeightSums> by_row(static_cast<std::size_t>(count));
     at::parallel_for(0, count, rows::grain(cols), [&](std::int64_t begin, std::int64_t end) {
       for (std::int64_t r = begin; r < end; ++r) {
-        by_row[static_cast<std::size_t>(r)].add(data + r * cols, cols);
+        by_row[static_cast<std::size_t>(r)] = quant::weight_sums(run_of(data + r * cols, cols));
       }
     });
-    Means all;
-    for (const Means& m : by_row) {
-      all.sum += m.sum;
-      all.magnitude += m.magnitude;
-    }
-    const DigitRule rule(all, count * cols, format.kind);
+    quant::WeightSums all;
+    for (const quant::WeightSums& sums : by_row) all += sums;
+    const quant::WeightMeans means = quant::weight_means(all, static_cast<double>(count * cols));
     at::parallel_for(0, count, rows::grain(cols), [&](std::int64_t begin, std::int64_t end) {
-      for (std::int64_t r = begin; r < end; ++r) visit(r, 0, cols, rule);
+      for (std::int64_t r = begin; r < end; ++r) visit(r, 0, cols, means);
     });
-    return {rule.scale};
+    return {means.scale};
   }
   const std::int64_t width = format.scale == ScaleKind::kRow ? cols : format.group;
   TORCH_CHECK(width > 0 && cols % width == 0, "groups of ", width, " columns found in rows of ",
@@ -88,11 +55,10 @@ std::vector<float> for_each_run(const torch::Tensor& w, const WeightFormat& form
   at::parallel_for(0, count, rows::grain(cols), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = begin; r < end; ++r) {
       for (std::int64_t c = 0; c < cols; c += width) {
-        Means m;
-        m.add(data + r * cols + c, width);
-        const DigitRule rule(m, width, format.kind);
-        scales[static_cast<std::size_t>(r * (cols / width) + c / width)] = rule.scale;
-        visit(r, c, width, rule);
+        const quant::WeightMeans means = quant::weight_means(
+            quant::weight_sums(run_of(data + r * cols + c, width)), static_cast<double>(width));
+        scales[static_cast<std::size_t>(r * (cols / width) + c / width)] = means.scale;
+        visit(r, c, width, means);
       }
     }
   });
@@ -137,16 +103,17 @@ Scaled quantize_weights(const torch::Tensor& w, const WeightFormat& format, doub
   const float* from = w.data_ptr<float>();
   const bool apart = lambda >= 1 && format.scale != ScaleKind::kGroup;
   const auto share = static_cast<float>(lambda);
-  const auto scales = for_each_run(
-      w, format, [&](std::int64_t r, std::int64_t c, std::int64_t n, const DigitRule& rule) {
+  const auto scales =
+      for_each_run(w, format, [&](std::int64_t r, std::int64_t c, std::int64_t n, auto& means) {
         const float* x = from + r * cols + c;
+        std::vector<std::int8_t> digits(static_cast<std::size_t>(n));
+        digits_of(format.kind, x, n, means, digits.data());
         std::vector<float> y(static_cast<std::size_t>(n));
-        rule.each(x, n, [&](std::int64_t i, float digit) {
-          y[static_cast<std::size_t>(i)] = apart ? digit
-                                           : share >= 1
-                                               ? digit * rule.scale
-                                               : x[i] + share * (digit * rule.scale - x[i]);
-        });
+        rows::widen_levels(digits.data(), n, apart ? 1.0f : means.scale, y.data());
+        for (std::int64_t i = 0; i < n && share < 1; ++i) {
+          float& value = y[static_cast<std::size_t>(i)];
+          value = x[i] + share * (value - x[i]);
+        }
         writer.put(r, c, y.data(), n);
       });
   if (apart) {
@@ -187,10 +154,8 @@ QuantizedWeights quantized_weights(const torch::Tensor& w, const WeightFormat& f
   const float* from = weights.data_ptr<float>();
   std::int8_t* to = out.digits.data_ptr<std::int8_t>();
   out.scales = for_each_run(
-      weights, format, [&](std::int64_t r, std::int64_t c, std::int64_t n, const DigitRule& rule) {
-        std::int8_t* y = to + r * cols + c;
-        rule.each(from + r * cols + c, n,
-                  [&](std::int64_t i, float digit) { y[i] = static_cast<std::int8_t>(digit); });
+      weights, format, [&](std::int64_t r, std::int64_t c, std::int64_t n, auto& means) {
+        digits_of(format.kind, from + r * cols + c, n, means, to + r * cols + c);
       });
   return out;
 }

@@ -34,11 +34,9 @@ struct Scaled {
 // With 0 <= lambda < 1 the values are x + lambda * (level * scale - x), unscaled.
 Scaled quantize_activations(const torch::Tensor& x, double lambda, torch::Dtype type);
 
-// `w` (rows, cols; float32, contiguous): b1.58 has scale s = max(mean|W|, 1e-5), digit =
-// clamp(round_half_even(W * (1 / s)), -1, 1); b1 has the same scale and digit = sign(W - mean W).
-// Means are summed in float64 row by row, as tern/quant does, so that both give the same digits.
-// kFullPrecision returns `w` as it is. Groups in bfloat16 have scales rounded to it. With lambda <
-// 1 the values are w + lambda * (digit * s - w).
+// `w` (rows, cols; float32, contiguous) to digits and scales, as quant/weight_digits.h defines
+// them. kFullPrecision returns `w` as it is. Groups in bfloat16 have scales rounded to it. With
+// lambda < 1 the values are w + lambda * (digit * s - w).
 Scaled quantize_weights(const torch::Tensor& w, const WeightFormat& format, double lambda,
                         torch::Dtype type);
 
