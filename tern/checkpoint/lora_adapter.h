@@ -4,9 +4,8 @@
 //   y = W x + bias + scale * B (A x)     scale = alpha / r, or alpha / sqrt(r) with use_rslora
 //
 // x is the layer's input in floats, before any quantisation. A is (r, in), B is (out, r); the
-// tensors are base_model.model.MODULE.lora_A.weight and .lora_B.weight, MODULE as Hugging Face
-// names it
-// ("model.layers.0.self_attn.q_proj"), rows in its rotate-half order.
+// tensors are base_model.model.MODULE.lora_A.weight and .lora_B.weight, MODULE as Hugging Face has
+// it ("model.layers.0.self_attn.q_proj"), rows in its rotate-half order.
 #pragma once
 
 #include <cstddef>
