@@ -16,6 +16,7 @@ trap cleanup EXIT
 command -v ip >/dev/null || { echo "no iproute2: skipped"; exit 77; }
 ip netns add "$a" 2>/dev/null || { echo "no network namespaces here: skipped"; exit 77; }
 ip netns add "$b"
+ip netns exec "$a" true 2>/dev/null || { echo "nothing can be run in a namespace here: skipped"; exit 77; }
 ip link add "ta$$" netns "$a" type veth peer name "tb$$" netns "$b" 2>/dev/null || {
   echo "no veth here: skipped"
   exit 77
