@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -22,19 +23,20 @@ using torch::autograd::variable_list;
 
 // The weights of all layers, one above the other, as the products take them.
 struct GroupWeights {
-  std::vector<TernaryMatrix> packed;  // Per layer; empty where the forward product is dense.
-  Tensor dense;   // (all outs, in), of the product type: digits where `column` is defined, else
-                  // the values themselves.
-  Tensor column;  // (all outs) float32: what a row of `dense` is multiplied with; or undefined.
+  std::vector<TernaryMatrix> packed;    // Per layer; empty where the forward product is dense.
+  std::vector<QuantizedWeights> parts;  // Per layer, as int8: what dense_weights() makes. Ditto.
+  Tensor dense;   // Where those are empty: (all outs, in), the values in the product type.
+  Tensor column;  // (all outs) float32: what a row of digits is multiplied with; or undefined.
   std::vector<std::int64_t> outs;  // Rows per layer.
   double lambda = 1;
+  torch::Dtype type = torch::kFloat32;  // Of the products.
   WeightFormat format;
   // What all this was made of.
   std::vector<std::uint32_t> versions;
   std::vector<const void*> storages;
 
   bool exact() const noexcept { return !packed.empty(); }
-  std::int64_t total() const { return dense.size(0); }
+  std::int64_t total() const { return std::accumulate(outs.begin(), outs.end(), std::int64_t{0}); }
 };
 
 namespace {
@@ -300,6 +302,40 @@ Tensor weight_gradient(const Tensor& part, const float* column) {
   return out;
 }
 
+// Digits (and, for groups of columns, their scales) into rows [first, ...) of `dense`.
+void put_digits(const QuantizedWeights& part, const WeightFormat& format, std::int64_t first,
+                const Tensor& dense) {
+  const std::int64_t count = part.digits.size(0), width = part.digits.size(1);
+  const std::int8_t* digits = part.digits.data_ptr<std::int8_t>();
+  const std::int64_t group = format.scale == ScaleKind::kGroup ? format.group : width;
+  const rows::Writer writer(dense);
+  at::parallel_for(0, count, rows::grain(width), [&](std::int64_t begin, std::int64_t end) {
+    std::vector<float> row = floats(1, width);
+    for (std::int64_t r = begin; r < end; ++r) {
+      for (std::int64_t c = 0; c < width; c += group) {
+        const float scale = format.scale == ScaleKind::kGroup
+                                ? part.scales[static_cast<std::size_t>((r * width + c) / group)]
+                                : 1.0f;
+        rows::widen_levels(digits + r * width + c, group, scale, row.data() + c);
+      }
+      writer.put(first + r, 0, row.data(), width);
+    }
+  });
+}
+
+// (all outs, in) in the product type, times `column` where that is defined: for the backward pass,
+// one group at a time, because all layers' would be two bytes for each weight.
+Tensor dense_weights(const GroupWeights& w) {
+  if (w.dense.defined()) return w.dense;
+  Tensor dense = torch::empty({w.total(), w.parts.front().digits.size(1)}, w.type);
+  std::int64_t first = 0;
+  for (const QuantizedWeights& part : w.parts) {
+    put_digits(part, w.format, first, dense);
+    first += part.digits.size(0);
+  }
+  return dense;
+}
+
 struct GroupProduct : torch::autograd::Function<GroupProduct> {
   static variable_list forward(AutogradContext* context, const Tensor& x,
                                const c10::optional<Tensor>& maybe_up,
@@ -325,7 +361,7 @@ struct GroupProduct : torch::autograd::Function<GroupProduct> {
     const GroupWeights& w = *plan.weights;
     const Tensor dy = side_by_side(gradients, plan, x.size(0));
     variable_list out{Tensor(), Tensor(), Tensor()};
-    input_gradients(x, up, norm, torch::mm(dy, w.dense), kept, plan, out);
+    input_gradients(x, up, norm, torch::mm(dy, dense_weights(w)), kept, plan, out);
     if (!plan.weights_learn) {
       out.resize(out.size() + w.outs.size() + 1);
       return out;
@@ -430,41 +466,16 @@ bool kernels_take(const WeightFormat& format, const std::vector<QuantizedWeights
   });
 }
 
-// Digits (and, for groups of columns, their scales) into rows [first, ...) of `dense`.
-void put_digits(const QuantizedWeights& part, const WeightFormat& format, std::int64_t first,
-                const Tensor& dense) {
-  const std::int64_t count = part.digits.size(0), width = part.digits.size(1);
-  const std::int8_t* digits = part.digits.data_ptr<std::int8_t>();
-  const std::int64_t group = format.scale == ScaleKind::kGroup ? format.group : width;
-  const rows::Writer writer(dense);
-  at::parallel_for(0, count, rows::grain(width), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> row = floats(1, width);
-    for (std::int64_t r = begin; r < end; ++r) {
-      for (std::int64_t c = 0; c < width; c += group) {
-        const float scale = format.scale == ScaleKind::kGroup
-                                ? part.scales[static_cast<std::size_t>((r * width + c) / group)]
-                                : 1.0f;
-        rows::widen_levels(digits + r * width + c, group, scale, row.data() + c);
-      }
-      writer.put(first + r, 0, row.data(), width);
-    }
-  });
-}
-
 // Everything but versions and storages.
 void make_weights(const std::vector<BitLinear>& layers, GroupWeights& out) {
   const BitLinearOptions& options = layers.front()->options;
   out.format = options.format();
   out.lambda = options.lambda();
+  out.type = options.product_type();
   out.outs.clear();
-  std::int64_t total = 0;
-  for (const BitLinear& layer : layers) {
-    out.outs.push_back(layer->weight.size(0));
-    total += out.outs.back();
-  }
-  const std::int64_t width = layers.front()->weight.size(1);
-  if (!out.dense.defined()) out.dense = torch::empty({total, width}, options.product_type());
-  std::vector<QuantizedWeights> parts;
+  for (const BitLinear& layer : layers) out.outs.push_back(layer->weight.size(0));
+  std::vector<QuantizedWeights>& parts = out.parts;
+  parts.clear();
   const bool whole = out.format.kind != WeightKind::kFullPrecision && out.lambda >= 1;
   if (whole) {
     for (const BitLinear& layer : layers) {
@@ -475,6 +486,10 @@ void make_weights(const std::vector<BitLinear>& layers, GroupWeights& out) {
   std::int64_t first = 0;
   if (!whole || !kernels_take(out.format, parts)) {
     out.packed.clear();
+    parts.clear();
+    if (!out.dense.defined()) {
+      out.dense = torch::empty({out.total(), layers.front()->weight.size(1)}, out.type);
+    }
     for (const BitLinear& layer : layers) {
       const Scaled values = quantize_weights(
           layer->weight, out.format,
@@ -489,12 +504,12 @@ void make_weights(const std::vector<BitLinear>& layers, GroupWeights& out) {
     }
     return;
   }
+  out.dense = Tensor();
   out.packed.resize(layers.size());
   const bool by_row = out.format.scale != ScaleKind::kGroup;
-  if (by_row) out.column = torch::empty({total}, torch::kFloat32);
+  if (by_row) out.column = torch::empty({out.total()}, torch::kFloat32);
   for (std::size_t l = 0; l < layers.size(); first += out.outs[l++]) {
     pack(parts[l].digits, parts[l].scales, out.format, out.packed[l]);
-    put_digits(parts[l], out.format, first, out.dense);
     if (!by_row) continue;
     float* column = out.column.data_ptr<float>() + first;
     for (std::int64_t r = 0; r < out.outs[l]; ++r) {
@@ -523,11 +538,11 @@ void LinearGroup::prepare() {
   }
   const torch::Dtype type = options.product_type();
   if (weights_ && weights_->versions == versions && weights_->storages == storages &&
-      weights_->lambda == options.lambda() && weights_->dense.scalar_type() == type) {
+      weights_->lambda == options.lambda() && weights_->type == type) {
     return;
   }
   // What is there is written over, unless a graph still needs it.
-  auto made = weights_ && weights_.use_count() == 1 && weights_->dense.scalar_type() == type
+  auto made = weights_ && weights_.use_count() == 1 && weights_->type == type
                   ? std::const_pointer_cast<GroupWeights>(weights_)
                   : std::make_shared<GroupWeights>();
   weights_.reset();
