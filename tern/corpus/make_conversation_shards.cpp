@@ -84,8 +84,8 @@ class Maker {
         std::size_t vocabulary, const Progress& progress, const SplitPlan& plan)
       : options_(options),
         examples_(examples),
-        progress_(progress),
         plan_(plan),
+        progress_(plan, progress),
         id_bytes_(id_bytes_of(vocabulary)),
         train_(folder, Split::kTrain, id_bytes_, options.ids_per_file),
         held_out_(folder, Split::kHeldOut, id_bytes_, options.ids_per_file) {}
@@ -104,10 +104,12 @@ class Maker {
       });
     }
     plan_.check_written(ordinal);
-    guarded([&] {
-      train_.finish();
-      held_out_.finish();
-    });
+    progress_.guarded(
+        [&] {
+          train_.finish();
+          held_out_.finish();
+        },
+        [this] { return written(); });
     return make_index(recipe, id_bytes_, train_.counts(), held_out_.counts());
   }
 
@@ -115,27 +117,17 @@ class Maker {
   void add(ExampleWriter& writer, std::string_view line, std::string_view where,
            const std::string& field) {
     const std::vector<Example> made = examples_.make(parse_conversation(line, field, where), where);
-    done_ += line.size();
-    guarded([&] { writer.add(made); });
-    if (progress_) progress_("tokenising", std::min(1.0, share_done()));
+    progress_.write(line.size(), [&] { writer.add(made); }, [this] { return written(); });
   }
 
-  double share_done() const noexcept {
-    return static_cast<double>(done_) / static_cast<double>(plan_.bytes());
-  }
-
-  template <typename Step>
-  void guarded(Step&& step) {
-    write_guarded(step, [&] { return train_.bytes() + held_out_.bytes(); }, share_done());
-  }
+  std::uint64_t written() const noexcept { return train_.bytes() + held_out_.bytes(); }
 
   const ShardOptions& options_;
   ExampleMaker& examples_;
-  const Progress& progress_;
   const SplitPlan& plan_;
+  WriteProgress progress_;
   std::size_t id_bytes_;
   ExampleWriter train_, held_out_;
-  std::uint64_t done_ = 0;  // Bytes of lines.
 };
 
 void tell(const ExampleMaker& examples, std::string_view name, const Notice& notice) {

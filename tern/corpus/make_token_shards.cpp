@@ -32,8 +32,8 @@ class Maker {
         const Progress& progress, const SplitPlan& plan)
       : options_(options),
         tokenizer_(tokenizer),
-        progress_(progress),
         plan_(plan),
+        progress_(plan, progress),
         id_bytes_(id_bytes_of(tokenizer.vocab_size())),
         train_(folder, Split::kTrain, id_bytes_, options.ids_per_file),
         held_out_(folder, Split::kHeldOut, id_bytes_, options.ids_per_file) {}
@@ -49,10 +49,12 @@ class Maker {
       add(held_out_, document, where);
     });
     plan_.check_written(ordinal);
-    guarded([&] {
-      train_.finish();
-      held_out_.finish();
-    });
+    progress_.guarded(
+        [&] {
+          train_.finish();
+          held_out_.finish();
+        },
+        [this] { return written(); });
     return make_index(recipe, id_bytes_, train_.counts, held_out_.counts);
   }
 
@@ -68,27 +70,17 @@ class Maker {
     if (data.eos) ids.push_back(*data.eos);
     writer.counts.documents += 1;
     writer.counts.text_bytes += document.size();
-    done_ += document.size();
-    guarded([&] { writer.add(ids); });
-    if (progress_) progress_("tokenising", std::min(1.0, share_done()));
+    progress_.write(document.size(), [&] { writer.add(ids); }, [this] { return written(); });
   }
 
-  double share_done() const noexcept {
-    return static_cast<double>(done_) / static_cast<double>(plan_.bytes());
-  }
-
-  template <typename Step>
-  void guarded(Step&& step) {
-    write_guarded(step, [&] { return train_.bytes() + held_out_.bytes(); }, share_done());
-  }
+  std::uint64_t written() const noexcept { return train_.bytes() + held_out_.bytes(); }
 
   const ShardOptions& options_;
   const tokenizer::Tokenizer& tokenizer_;
-  const Progress& progress_;
   const SplitPlan& plan_;
+  WriteProgress progress_;
   std::size_t id_bytes_;
   SplitWriter train_, held_out_;
-  std::uint64_t done_ = 0;  // Bytes of text.
 };
 
 void check(const ShardOptions& options, const tokenizer::Tokenizer& tokenizer) {

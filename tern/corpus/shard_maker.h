@@ -2,17 +2,20 @@
 // held out, and a folder that appears whole. Internal to tern/corpus.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "tern/base/atomic_file.h"
 #include "tern/base/error.h"
+#include "tern/base/notice.h"
 #include "tern/corpus/shard_index.h"
 
 namespace tern::corpus {
@@ -89,20 +92,43 @@ struct SplitPlan {
   void check_written(std::uint64_t documents) const;
 };
 
-// Runs `step`, which writes. To what the disk refuses it adds about how many bytes everything would
-// need there, from the `written` ones of the share `done`.
-template <typename Step, typename Written>
-void write_guarded(Step&& step, Written&& written, double done) {
-  try {
-    step();
-  } catch (const Error& e) {
-    if (e.code() != ErrorCode::kIo) throw;
-    throw Error(ErrorCode::kIo, std::string(e.what()) + "; the tokens of this text need about " +
-                                    std::to_string(static_cast<std::uint64_t>(
-                                        static_cast<double>(written()) / done + 0.5)) +
-                                    " bytes there");
+// How far a plan is carried out. `plan` and `progress` outlive this object.
+class WriteProgress {
+ public:
+  WriteProgress(const SplitPlan& plan, const Progress& progress)
+      : plan_(plan), progress_(progress) {}
+
+  // Runs `step`, which writes what was made of `bytes` more of the sources, and tells progress.
+  template <typename Step, typename Written>
+  void write(std::uint64_t bytes, Step&& step, Written&& written) {
+    done_ += bytes;
+    guarded(step, written);
+    if (progress_) progress_("tokenising", std::min(1.0, share()));
   }
-}
+  // Runs `step`, which writes. To what the disk refuses it adds about how many bytes everything
+  // would need there, from the `written()` ones of what is done.
+  template <typename Step, typename Written>
+  void guarded(Step&& step, Written&& written) const {
+    try {
+      step();
+    } catch (const Error& e) {
+      if (e.code() != ErrorCode::kIo) throw;
+      const auto whole = static_cast<double>(written()) / share();
+      throw Error(ErrorCode::kIo, std::string(e.what()) + "; the tokens of this text need about " +
+                                      std::to_string(static_cast<std::uint64_t>(whole + 0.5)) +
+                                      " bytes there");
+    }
+  }
+
+ private:
+  double share() const noexcept {
+    return static_cast<double>(done_) / static_cast<double>(plan_.bytes());
+  }
+
+  const SplitPlan& plan_;
+  const Progress& progress_;
+  std::uint64_t done_ = 0;  // Bytes of the sources.
+};
 
 // Throws Error(kBadArgument) unless 0 <= share < 1.
 void check_share(double holdout);
